@@ -1,0 +1,290 @@
+/* vmtest doctor */
+#include <jansson.h>
+#include <libssh2.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "cli/options.h"
+#include "core/fs.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/paths.h"
+#include "core/sys.h"
+#include "vmtest/accel.h"
+#include "vmtest/image.h"
+#include "vmtest/registry.h"
+#include "vmtest/run.h"
+#include "vmtest/units.h"
+#include "vmtest_lua.h"
+
+#define MEMORY_LOW ((uint64_t)1 << 30)
+#define DISK_LOW ((uint64_t)2 << 30)
+#define FILES_LOW 1024u
+#define SOCKET_TAIL "/20260131-120000-abcdef/99-a-rather-long-name-of-a-vm/console"
+
+enum { JSON, PROBE };
+
+static const struct vt_option options[] = {
+    [JSON] = {0, "json", NULL, "a JSON array of objects instead of lines"},
+    [PROBE] = {0, "probe", NULL, "try the acceleration anew, whatever is remembered"},
+    {0},
+};
+
+enum level { OK, WARNING, ERROR };
+static const char *const level_names[] = {[OK] = "ok", [WARNING] = "warning", [ERROR] = "error"};
+
+struct report {
+    json_t *lines;
+    enum level worst;
+};
+
+/* One line; `remedy` may be NULL. */
+static void tell(struct report *r, enum level level, const char *topic, const char *remedy,
+                 const char *fmt, ...) VT_PRINTF(5, 6);
+static void tell(struct report *r, enum level level, const char *topic, const char *remedy,
+                 const char *fmt, ...)
+{
+    char text[1600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    json_t *line = json_pack("{s:s, s:s}", "level", level_names[level], "topic", topic);
+    vt_json_set_text(line, "text", text, strlen(text));
+    if (remedy && *remedy)
+        vt_json_set_text(line, "remedy", remedy, strlen(remedy));
+    json_array_append_new(r->lines, line);
+    if (level > r->worst)
+        r->worst = level;
+}
+
+static void tell_error(struct report *r, enum level level, const char *topic,
+                       const struct vt_error *err)
+{
+    tell(r, level, topic, err->hint, "%s", err->message);
+}
+
+static void check_host(struct report *r)
+{
+    struct utsname u;
+    char size[32];
+    if (uname(&u))
+        memset(&u, 0, sizeof u);
+    tell(r, OK, "host", NULL, "%s %s on %s, %d processors, %s of memory", u.sysname, u.release,
+         u.machine, vt_cpu_count(), vt_format_size(size, sizeof size, vt_memory_total()));
+}
+
+struct probe {
+    struct report *report;
+    bool done;
+};
+
+static void on_probe(struct vt_op *op, void *user)
+{
+    struct probe *p = user;
+    p->done = true;
+    const struct vt_accel *a = vt_op_result(op);
+    if (vt_op_error(op)) {
+        tell_error(p->report, ERROR, "qemu", vt_op_error(op));
+        return;
+    }
+    tell(p->report, OK, "qemu", NULL, "QEMU %s (%s)", a->version, a->qemu);
+    if (strcmp(a->accel, "tcg") != 0)
+        tell(p->report, OK, "acceleration", NULL, "%s: %s", a->accel, a->reason);
+    else
+        tell(p->report, WARNING, "acceleration",
+             "guests run, but about ten times slower; default deadlines are longer by that. On "
+             "bare metal, switch on virtualization in the firmware and let this user open /dev/kvm",
+             "emulation (tcg): %s", a->reason);
+}
+
+static void check_qemu(struct report *r, bool fresh)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    struct probe p = {.report = r};
+    struct vt_loop *loop = vt_loop_new(&err);
+    const struct vt_accel_opts opts = {.fresh = fresh};
+    if (loop && vt_accel_probe(loop, &opts, on_probe, &p, &err))
+        while (!p.done)
+            vt_loop_run_once(loop, true);
+    else
+        tell_error(r, ERROR, "qemu", &err);
+    vt_loop_free(loop);
+    char *img = vt_find_program("qemu-img");
+    if (img)
+        tell(r, OK, "qemu-img", NULL, "%s", img);
+    else
+        tell(r, WARNING, "qemu-img", "sudo apt-get install qemu-utils",
+             "not found: images with a disk cannot be started");
+    vt_free(img);
+}
+
+static void check_libraries(struct report *r)
+{
+    tell(r, OK, "libraries", NULL, "libuv %s, libssh2 %s, jansson %s, %s", uv_version_string(),
+         libssh2_version(0), JANSSON_VERSION, OpenSSL_version(OPENSSL_VERSION));
+    char lua[64], unit[300];
+    if (vtl_versions(lua, sizeof lua, unit, sizeof unit))
+        tell(r, OK, "lua", NULL, "%s, LuaUnit %s", lua, unit);
+    else
+        tell(r, ERROR, "lua", "sudo apt-get install lua-unit (or: luarocks install luaunit)",
+             "%s, but LuaUnit is not found: %s", lua, unit);
+}
+
+static void check_images(struct report *r)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    char **names;
+    size_t n;
+    if (vt_image_names(&names, &n, &err)) {
+        tell_error(r, ERROR, "images", &err);
+        return;
+    }
+    if (!n)
+        tell(r, WARNING, "images", "scripts/image-small builds a small one in seconds",
+             "there is no image yet");
+    for (size_t i = 0; i < n; i++) {
+        struct vt_image *image;
+        struct vt_error broken = VT_ERROR_INIT;
+        if (vt_image_open(names[i], &image, &broken)) {
+            tell_error(r, ERROR, "image", &broken);
+            continue;
+        }
+        tell(r, OK, "image", NULL, "%s (%s, %s%s%s)", image->name, image->os, image->arch,
+             image->created ? ", made " : "", image->created ? image->created : "");
+        vt_image_free(image);
+    }
+    vt_image_names_free(names, n);
+}
+
+static void check_disk(struct report *r, const char *topic, const char *path)
+{
+    uint64_t free_bytes;
+    char size[32];
+    if (!vt_disk_free(path, &free_bytes)) {
+        tell(r, WARNING, topic, NULL, "how much is free at %s cannot be told", path);
+        return;
+    }
+    vt_format_size(size, sizeof size, free_bytes);
+    if (free_bytes < DISK_LOW)
+        tell(r, WARNING, topic, "free some space, or set VMTEST_HOME to a larger disk",
+             "only %s are free at %s", size, path);
+    else
+        tell(r, OK, topic, NULL, "%s free at %s", size, path);
+}
+
+static void check_room(struct report *r)
+{
+    char size[32];
+    uint64_t memory = vt_memory_available();
+    vt_format_size(size, sizeof size, memory);
+    if (memory < MEMORY_LOW)
+        tell(r, WARNING, "memory", "end other programs, or give VMs less (vm = { memory = … })",
+             "only %s are available", size);
+    else
+        tell(r, OK, "memory", NULL, "%s available", size);
+    struct vt_error err = VT_ERROR_INIT;
+    char *home = vt_home_dir(NULL, &err);
+    if (home)
+        check_disk(r, "disk of VMTEST_HOME", home);
+    else
+        tell_error(r, ERROR, "home", &err);
+    vt_free(home);
+    check_disk(r, "disk of this folder", ".");
+}
+
+static void check_limits(struct report *r)
+{
+    struct rlimit files;
+    if (!getrlimit(RLIMIT_NOFILE, &files)) {
+        if (files.rlim_cur < FILES_LOW)
+            tell(r, WARNING, "open files", "ulimit -n 4096", "at most %llu at once",
+                 (unsigned long long)files.rlim_cur);
+        else
+            tell(r, OK, "open files", NULL, "at most %llu at once",
+                 (unsigned long long)files.rlim_cur);
+    }
+    struct vt_error err = VT_ERROR_INIT;
+    char *runtime = vt_runtime_dir(NULL, &err);
+    size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
+    if (!runtime)
+        tell_error(r, ERROR, "runtime folder", &err);
+    else if (strlen(runtime) + strlen(SOCKET_TAIL) >= room)
+        tell(r, WARNING, "runtime folder", "set VMTEST_RUNTIME_DIR to a shorter path",
+             "%s is long: a socket's whole path may have %zu bytes", runtime, room - 1);
+    else
+        tell(r, OK, "runtime folder", NULL, "%s", runtime);
+    vt_free(runtime);
+}
+
+static void check_running(struct report *r)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_registered *vms;
+    size_t n, kept = 0;
+    if (vt_registry_list(&vms, &n, &err)) {
+        tell_error(r, WARNING, "running VMs", &err);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        kept += !vms[i].run_alive;
+    if (kept)
+        tell(r, WARNING, "running VMs", "vmtest vm rm --all ends the kept ones",
+             "%zu, of which %zu kept by runs that ended", n, kept);
+    else
+        tell(r, OK, "running VMs", NULL, "%zu", n);
+    vt_registered_free(vms, n);
+}
+
+static void print(const struct report *r)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(r->lines, i, line)
+    {
+        printf("%-8s %s: %s\n", vt_json_str(line, "level", ""), vt_json_str(line, "topic", ""),
+               vt_json_str(line, "text", ""));
+        if (json_object_get(line, "remedy"))
+            printf("         -> %s\n", vt_json_str(line, "remedy", ""));
+    }
+}
+
+static int run(const struct vt_command *self, const char *const *values, char **args)
+{
+    (void)self;
+    (void)args;
+    struct report r = {.lines = json_array()};
+    tell(&r, OK, "vmtest", NULL, "%s", VT_VERSION);
+    check_host(&r);
+    check_qemu(&r, values[PROBE] != NULL);
+    check_libraries(&r);
+    check_images(&r);
+    check_room(&r);
+    check_limits(&r);
+    check_running(&r);
+    if (values[JSON]) {
+        json_dumpf(r.lines, stdout, JSON_INDENT(2));
+        printf("\n");
+    } else {
+        print(&r);
+    }
+    json_decref(r.lines);
+    return r.worst == ERROR ? VT_EXIT_INFRASTRUCTURE : VT_EXIT_OK;
+}
+
+const struct vt_command vt_cmd_doctor = {
+    .name = "doctor",
+    .args = "",
+    .summary = "checks this host: what works, what is missing, what to do",
+    .details = "Exit code: 0 with warnings at most, 3 with an error.",
+    .example = "vmtest doctor\nvmtest doctor --json | jq '.[] | select(.level != \"ok\")'",
+    .options = options,
+    .max_args = 0,
+    .run = run,
+};

@@ -1,0 +1,298 @@
+---@meta vmtest
+-- Annotations for the Lua language server (workspace.library). Reference: docs/lua-api.md.
+
+---Seconds, or text such as "90s", "5m", "1h30m", "250ms".
+---@alias vmtest.Duration number|string
+
+---Bytes, or text such as "512M", "4G".
+---@alias vmtest.Size integer|string
+
+---A shell line, or a list of words of which none is interpreted.
+---@alias vmtest.Command string|(string|number)[]
+
+---What functions of vmtest raise.
+---@class vmtest.Error
+---@field code "invalid"|"not_found"|"timeout"|"canceled"|"unsupported"|"state"|"io"|"no_space"|"guest"|"auth"|"host_key"|"hypervisor"|"image"|"busy"|"limit"|"protocol"|"internal"|"failed"
+---@field op string the operation: "vm.exec"
+---@field message string what went wrong and why
+---@field vm? string the VM's name
+---@field hint? string what to do about it
+---@field where string "suite.lua:12", or ""
+---@field stdout? string what a command had written by then
+---@field stderr? string
+---@field status? integer exit status, of `vm:sh`
+---@field signal? string signal, of `vm:sh`
+
+---@class vmtest.Xfail
+---@field reason string
+---@field strict? boolean passing is a failure then (default true)
+---@field when? boolean|fun(): boolean whether the mark holds now (default true)
+
+---@class vmtest.Forward
+---@field guest integer port in the guest
+---@field host? integer port on 127.0.0.1; default: a free one
+
+---@class vmtest.VmOptions
+---@field image? string name in the image store, or a folder
+---@field name? string
+---@field memory? vmtest.Size
+---@field cpus? integer
+---@field driver? "qemu"|"sim"
+---@field accel? "auto"|"kvm"|"hvf"|"tcg"
+---@field forwards? (vmtest.Forward|integer)[]
+---@field sim? table script of the simulated driver (docs/sim.md)
+---@field start? boolean default true
+---@field boot_timeout? vmtest.Duration
+
+---@class vmtest.ClassOptions
+---@field image? string
+---@field vm? vmtest.VmOptions
+---@field vms? table<string, vmtest.VmOptions>
+---@field reset? "class"|"test"
+---@field timeout? vmtest.Duration
+---@field tags? string|string[]
+---@field skip? string reason
+---@field xfail? string|vmtest.Xfail
+
+---@class vmtest.TestOptions
+---@field timeout? vmtest.Duration
+---@field tags? string|string[]
+---@field skip? string reason
+---@field xfail? string|vmtest.Xfail
+
+---A LuaUnit class whose VMs the host makes and ends.
+---@class vmtest.Class
+---@field vm vmtest.VM
+---@field vms table<string, vmtest.VM>
+---@field [string] any
+
+---@class vmtest
+local vmtest = {}
+
+---A LuaUnit test class with needs and marks.
+---@param options vmtest.ClassOptions
+---@return vmtest.Class
+function vmtest.class(options) end
+
+---A test with marks of its own.
+---@generic F: function
+---@param options vmtest.TestOptions
+---@param fn F
+---@return F
+function vmtest.test(options, fn) end
+
+---Makes a VM and starts it. It ends with the test, class or suite that made it.
+---@param options vmtest.VmOptions
+---@return vmtest.VM
+function vmtest.vm(options) end
+
+---Ends the running test as skipped.
+---@param reason? string
+function vmtest.skip(reason) end
+
+---Ends the running test as one that is expected to fail here.
+---@param reason? string
+function vmtest.xfail(reason) end
+
+---Waits; other functions of vmtest.parallel go on meanwhile.
+---@param duration vmtest.Duration
+function vmtest.sleep(duration) end
+
+---Seconds on the clock that deadlines and waits go by; only differences mean something.
+---@return number
+function vmtest.time() end
+
+---Runs functions side by side; gives the first result of each.
+---@param ... fun(): any
+---@return any ...
+function vmtest.parallel(...) end
+
+---@class vmtest.WaitOptions
+---@field check? fun(): any
+---@field timeout? vmtest.Duration default 30 s
+---@field every? vmtest.Duration default 1 s
+---@field message? string what did not happen, for the error
+
+---Calls a function until it gives something true, which is returned.
+---@param check (fun(): any)|vmtest.WaitOptions
+---@param options? vmtest.WaitOptions
+---@return any
+function vmtest.wait_until(check, options) end
+
+---A duration in seconds, longer where the VM runs without hardware virtualization.
+---@param duration vmtest.Duration
+---@param vm? vmtest.VM
+---@return number seconds
+function vmtest.scale(duration, vm) end
+
+---Writes a line into the run's log.
+---@param text string
+function vmtest.log(text) end
+
+---Whether a value is an error object of vmtest.
+---@param value any
+---@return boolean
+function vmtest.is_error(value) end
+
+---@class vmtest.ExecOptions
+---@field timeout? vmtest.Duration default 60 s, scaled
+---@field stdin? string
+---@field env? table<string, string|number>
+---@field cwd? string
+---@field pty? boolean
+---@field limit? vmtest.Size bytes kept of each stream, default 1 MiB
+---@field on_output? fun(stream: "stdout"|"stderr", text: string)
+
+---@class vmtest.ExecResult
+---@field status? integer nil where a signal ended it
+---@field signal? string "KILL", "TERM", …
+---@field stdout string
+---@field stderr string
+---@field duration number seconds
+---@field truncated boolean
+
+---@class vmtest.VmWaitOptions
+---@field cmd vmtest.Command
+---@field check? fun(result: vmtest.ExecResult): any default: status 0
+---@field timeout? vmtest.Duration default 30 s, scaled
+---@field every? vmtest.Duration default 1 s
+---@field stdin? string
+---@field env? table<string, string|number>
+---@field cwd? string
+
+---@class vmtest.PutOptions
+---@field timeout? vmtest.Duration default 5 min, scaled
+---@field mode? string|integer "755"
+---@field verify? boolean
+
+---@class vmtest.GetOptions
+---@field timeout? vmtest.Duration
+---@field verify? boolean
+
+---@class vmtest.ReadOptions
+---@field timeout? vmtest.Duration
+---@field limit? vmtest.Size default 1 MiB
+
+---@class vmtest.TransferResult
+---@field bytes integer
+---@field files integer
+---@field skipped integer
+---@field sha256? string of one file
+---@field duration number seconds
+
+---@class vmtest.TimeoutOptions
+---@field timeout? vmtest.Duration
+
+---@class vmtest.RebootOptions
+---@field timeout? vmtest.Duration
+---@field hard? boolean by a reset instead of the guest's own command
+
+---@class vmtest.VM
+---@field name string
+local VM = {}
+
+---Runs a command in the guest. A status other than 0 is a result.
+---@param cmd vmtest.Command
+---@param options? vmtest.ExecOptions
+---@return vmtest.ExecResult
+function VM:exec(cmd, options) end
+
+---As exec; raises where the status is not 0.
+---@param cmd vmtest.Command
+---@param options? vmtest.ExecOptions
+---@return vmtest.ExecResult
+function VM:sh(cmd, options) end
+
+---Repeats a command until it succeeds.
+---@param options vmtest.VmWaitOptions
+---@return vmtest.ExecResult
+function VM:wait_until(options) end
+
+---Copies a file or a folder of the host into the guest.
+---@param from string
+---@param to string
+---@param options? vmtest.PutOptions
+---@return vmtest.TransferResult
+function VM:put(from, to, options) end
+
+---Copies a file or a folder of the guest to the host.
+---@param from string
+---@param to string
+---@param options? vmtest.GetOptions
+---@return vmtest.TransferResult
+function VM:get(from, to, options) end
+
+---The contents of a file in the guest.
+---@param from string
+---@param options? vmtest.ReadOptions
+---@return string
+function VM:read(from, options) end
+
+---Writes a file in the guest.
+---@param to string
+---@param text string
+---@param options? vmtest.PutOptions
+---@return vmtest.TransferResult
+function VM:write(to, text, options) end
+
+---Starts it and waits until the guest answers.
+---@param options? vmtest.TimeoutOptions
+---@return vmtest.VM
+function VM:start(options) end
+
+---Asks the guest to power off and waits until it has.
+---@param options? vmtest.TimeoutOptions
+---@return vmtest.VM
+function VM:stop(options) end
+
+---Ends it hard.
+---@return vmtest.VM
+function VM:kill() end
+
+---Stops the guest's processors.
+---@return vmtest.VM
+function VM:pause() end
+
+---Lets them run again.
+---@return vmtest.VM
+function VM:resume() end
+
+---Restarts the guest and waits until it answers again.
+---@param options? vmtest.RebootOptions
+---@return vmtest.VM
+function VM:reboot(options) end
+
+---Waits until the guest has powered itself off.
+---@param options? vmtest.TimeoutOptions
+---@return vmtest.VM
+function VM:wait_stopped(options) end
+
+---@return "defined"|"starting"|"running"|"paused"|"stopping"|"stopped"|"crashed" state
+---@return string? reason
+function VM:state() end
+
+---Facts: driver, acceleration, addresses.
+---@return table
+function VM:info() end
+
+---How much longer things take here than with hardware virtualization.
+---@return number
+function VM:scale() end
+
+---The end of the serial console.
+---@param bytes? integer default 4096
+---@return string
+function VM:console_tail(bytes) end
+
+---@param what "start"|"stop"|"kill"|"pause"|"reset"|"console"|"exec"|"files"
+---@return boolean
+---@return string? why_not
+function VM:supports(what) end
+
+---Ends the VM for good.
+function VM:destroy() end
+
+---@return boolean
+function VM:is_alive() end
+
+return vmtest

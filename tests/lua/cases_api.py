@@ -1,0 +1,82 @@
+"""The reference and the annotations cover all that is public."""
+import os
+import re
+
+from cases_luaunit import HEAD, eq
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+
+def read(*path):
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+def public(b):
+    r = b.run("""
+        local vmtest = require "vmtest"
+        for name in next, vmtest do print("vmtest." .. name) end
+        for name in next, require "vmtest.vm".methods do print("vm:" .. name) end
+        function testA() end
+        """)
+    return sorted(r.output().split())
+
+
+def test_reference_is_complete(b):
+    headings = re.findall(r"^### (.*)$", read("docs", "lua-api.md"), re.M)
+    documented = set(re.findall(r"(vmtest\.\w+|vm:\w+)\(", " ".join(headings)))
+    names = public(b)
+    assert len(names) > 25, names
+    eq(sorted(set(names) - documented), [])
+    eq(sorted(documented - set(names)), [])
+
+
+def test_annotations_are_complete(b):
+    text = read("lua-api", "types", "vmtest.lua")
+    annotated = {"vmtest." + n for n in re.findall(r"^function vmtest\.(\w+)", text, re.M)}
+    annotated |= {"vm:" + n for n in re.findall(r"^function VM:(\w+)", text, re.M)}
+    eq(sorted(annotated), public(b))
+    for block in re.findall(r"((?:^---.*\n)*)^function \S+\(([^)]*)\)", text, re.M):
+        for param in filter(None, (p.strip() for p in block[1].split(","))):
+            assert f"@param {param}" in block[0], block
+
+
+def test_annotations_are_lua(b):
+    b.write("types.lua", read("lua-api", "types", "vmtest.lua"))
+    eq(b.run('function testA() require "types" end').code, 0)
+
+
+def test_options_are_documented(b):
+    """Each option that a function knows is in the reference and in the annotations."""
+    calls = ["vmtest.class { x_ = 1 }", "vmtest.test({ x_ = 1 }, print)",
+             'vmtest.vm { x_ = 1 }', "vmtest.wait_until { x_ = 1 }",
+             'vmtest.class { xfail = { x_ = 1 } }'] + [
+                 f"vm:{call}" for call in (
+                     'exec("x", { x_ = 1 })', 'sh("x", { x_ = 1 })', "wait_until { x_ = 1 }",
+                     'put("a", "b", { x_ = 1 })', 'get("a", "b", { x_ = 1 })',
+                     'read("a", { x_ = 1 })', 'write("a", "b", { x_ = 1 })',
+                     "start { x_ = 1 }", "reboot { x_ = 1 }", "wait_stopped { x_ = 1 }")]
+    body = "".join(f"  show(function() {call} end)\n" for call in calls)
+    r = b.run(HEAD + """
+local function show(f) local _, err = pcall(f) print(err.hint) end
+function testA()
+  local vm = vmtest.vm { driver = "sim" }
+""" + body + "end")
+    eq(r.code, 0)
+    lines = r.output().splitlines()
+    eq(len(lines), len(calls))
+    reference, annotations = read("docs", "lua-api.md"), read("lua-api", "types", "vmtest.lua")
+    for call, line in zip(calls, lines):
+        assert line.startswith("known are: "), (call, line)
+        for option in line[len("known are: "):].split(", "):
+            assert f"`{option}" in reference, f"{call}: {option} is not in docs/lua-api.md"
+            assert re.search(rf"@field {option}\??", annotations), f"{call}: {option}"
+
+
+def test_quickstart_on_a_simulated_vm(b):
+    text = read("testsuites", "quickstart.lua")
+    simulated = text.replace('image = "small"', 'vm = { driver = "sim" }')
+    assert simulated != text
+    r = b.run(simulated, name="quickstart.lua")
+    eq({e["name"]: e.get("message") for e in r.of("test_end") if e["outcome"] != "passed"}, {})
+    eq((r.code, len(r.of("test_end"))), (0, 7))

@@ -1,0 +1,160 @@
+# shellcheck shell=bash
+# What quickstart, test and check share: packages, steps with visible progress, building.
+# Sourced, not run. Debian and its kin by apt, macOS by Homebrew.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+system=$(uname -s)
+
+# Packages by package manager and purpose. docs/architecture.md says what each library is for.
+packages_of() { # MANAGER:PURPOSE
+    case $1 in
+    apt:build)
+        echo gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libssh2-1-dev libjansson-dev \
+            liblua5.4-dev libssl-dev lua-unit
+        ;;
+    apt:guest)
+        case $(uname -m) in
+        aarch64 | arm64) echo qemu-system-arm qemu-utils cpio lz4 zstd xz-utils ;;
+        *) echo qemu-system-x86 qemu-utils cpio lz4 zstd xz-utils ;;
+        esac
+        ;;
+    apt:test)
+        echo libcmocka-dev lua5.4 python3 openssh-client openssh-server openssh-sftp-server \
+            dropbear-bin syslinux syslinux-common mtools
+        ;;
+    apt:check) echo clang clang-format clang-tidy libclang-rt-14-dev llvm-14 shellcheck gcovr ;;
+    brew:build) echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 luarocks ;;
+    brew:guest) echo qemu ;;
+    brew:test) echo cmocka ;;
+    brew:check) echo llvm clang-format shellcheck gcovr ;;
+    esac
+}
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$1" >&2
+    shift
+    (($# == 0)) || printf '  %s\n' "$@" >&2
+    exit 1
+}
+
+# step TITLE COMMAND... : runs it with its output in a log, shows what happens and how long it
+# takes, and the log's end where it fails.
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+steps=0
+step() {
+    local title=$1 log start=$SECONDS shown=$SECONDS pid code=0
+    shift
+    steps=$((steps + 1))
+    log=$logs/$steps.log
+    "$@" >"$log" 2>&1 &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        sleep 0.2
+        if [[ -t 2 ]]; then
+            printf '\r\033[K==> %s … %ds  %.50s' "$title" $((SECONDS - start)) \
+                "$(tail -n 1 "$log" | tr -d '\000-\037\177')" >&2
+        elif ((SECONDS - shown >= 15)); then
+            shown=$SECONDS
+            say "==> $title … $((SECONDS - start))s"
+        fi
+    done
+    wait "$pid" || code=$?
+    [[ ! -t 2 ]] || printf '\r\033[K' >&2
+    if ((code)); then
+        say "==> $title: failed after $((SECONDS - start))s. The end of its output:"
+        tail -n 25 "$log" | sed 's/^/    /' >&2
+        exit "$code"
+    fi
+    say "==> $title: done ($((SECONDS - start))s)"
+}
+
+as_root() { # runs a command as root
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+can_be_root() {
+    ((EUID == 0)) || sudo -n true 2>/dev/null ||
+        { command -v sudo >/dev/null && [[ -t 0 ]] && sudo -p 'sudo asks for your password: ' true; }
+}
+
+apt_install() {
+    # Services that packages bring (an SSH server) are not started: the tests start their own.
+    local policy=/usr/sbin/policy-rc.d made=no code=0
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        made=yes
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update &&
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y --no-install-recommends "$@" || code=$?
+    [[ $made == no ]] || as_root rm -f "$policy"
+    # … nor at the next boot
+    if ((code == 0)) && [[ " $* " == *" openssh-server "* ]] && [[ -d /run/systemd/system ]]; then
+        as_root systemctl disable ssh.service ssh.socket || true
+    fi
+    return "$code"
+}
+
+need_apt() {
+    local package missing=()
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+            missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    can_be_root || die "these packages are missing, and there is neither root nor sudo to install them:" \
+        "apt-get install --no-install-recommends ${missing[*]}"
+    step "installing ${#missing[@]} packages (${missing[0]} …)" apt_install "${missing[@]}"
+}
+
+need_brew() {
+    local package missing=()
+    command -v brew >/dev/null || die "Homebrew is needed on macOS" "see https://brew.sh"
+    for package in "$@"; do
+        brew list --versions "$package" >/dev/null 2>&1 || missing+=("$package")
+    done
+    ((${#missing[@]} == 0)) || step "installing ${missing[*]}" brew install "${missing[@]}"
+    luarocks --lua-version=5.4 show luaunit >/dev/null 2>&1 ||
+        step "installing luaunit" luarocks --lua-version=5.4 install luaunit
+}
+
+# need PURPOSE... : build, guest, test, check
+need() {
+    local purpose manager packages=()
+    case $system in
+    Linux)
+        manager=apt
+        command -v apt-get >/dev/null ||
+            die "this script installs packages by apt, which is not here" \
+                "on another Linux, install what scripts/lib.sh names and call cmake yourself"
+        ;;
+    Darwin) manager=brew ;;
+    *) die "vmtest runs on Linux and macOS, not on $system" ;;
+    esac
+    for purpose; do
+        # shellcheck disable=SC2207 # words without spaces or globs
+        packages+=($(packages_of "$manager:$purpose"))
+    done
+    "need_$manager" "${packages[@]}"
+}
+
+configure_and_build() {
+    (cd "$root" && cmake --preset "$1" && cmake --build --preset "$1")
+}
+
+# build PRESET
+build() {
+    step "building vmtest ($1)" configure_and_build "$1"
+}
+
+# The guest image that the quickstart and the tests boot.
+need_image() {
+    local store=${VMTEST_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/vmtest}/images
+    [[ -n ${VMTEST_HOME-} || $system != Darwin ]] ||
+        store="$HOME/Library/Application Support/vmtest/images"
+    [[ -e $store/small/image.json ]] || step "building the guest image \"small\"" "$root/scripts/image-small"
+}

@@ -20,7 +20,7 @@ packages_of() { # MANAGER:PURPOSE
         ;;
     apt:test)
         echo libcmocka-dev lua5.4 python3 openssh-client openssh-server openssh-sftp-server \
-            dropbear-bin syslinux syslinux-common mtools
+            dropbear-bin openssl procps
         ;;
     apt:check) echo clang clang-format clang-tidy libclang-rt-14-dev llvm-14 shellcheck gcovr ;;
     brew:build) echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 luarocks ;;

@@ -135,7 +135,7 @@ def qemu_argv():
                 words = (proc / "cmdline").read_bytes().decode().split("\0")[:-1]
             except OSError:
                 continue
-            if words and "qemu-system" in words[0] and "-kernel" in words:
+            if words and "qemu-system" in words[0] and any(str(WORK) in w for w in words):
                 argv = words
         time.sleep(0.01)
     run.wait()
@@ -167,11 +167,15 @@ def peer_to_first_command(argv, folder, description, port):
             raise RuntimeError("the peer's guest does not boot")
         time.sleep(0.005)
     ssh = description["ssh"]
-    subprocess.run(["ssh", "-F", "none", "-o", "StrictHostKeyChecking=no",
-                    "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes",
-                    "-o", "ConnectTimeout=20", "-i", str(folder / ssh["key"]), "-p", str(port), f"{ssh['user']}@127.0.0.1",
-                    "echo ready"], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    words = ["ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o",
+             "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20",
+             "-i", str(folder / ssh["key"]), "-p", str(port), f"{ssh['user']}@127.0.0.1",
+             "echo ready"]
+    while subprocess.run(words, check=False, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL).returncode:
+        if time.perf_counter() - start > 120:
+            qemu.kill()
+            raise RuntimeError("the peer's guest does not answer")
     took = (time.perf_counter() - start) * 1000
     qemu.kill()
     qemu.wait()

@@ -20,7 +20,9 @@
 
 enum { max_attempts = 5, max_addresses = 8 };
 
-static const double first_gap = 0.06, most_gap = 0.25, gap_growth = 1.25;
+/* An emulated guest that is there takes about 0.2 s to show its banner: attempts beside the first
+ * would only slow it down. */
+static const double first_gap = 0.3, most_gap = 0.6, gap_growth = 1.25;
 static const double first_patience = 0.3, most_patience = 6, patience_growth = 1.15;
 static const double resolve_again = 1; /* seconds */
 

@@ -95,11 +95,14 @@ class Home:
         return found
 
     def files_left(self):
-        """What a run may leave in no folder but its results."""
-        left = [p for root in (self.runtime, self.temp, self.home / "scratch")
-                for p in root.glob("**/*")]
-        left += self.home.glob("**/*.tmp-*")
-        return [str(p.relative_to(self.path)) for p in left]
+        """What a run may leave in no folder but its results. It may go while we look."""
+        left = []
+        for root in (self.runtime, self.temp, self.home / "scratch"):
+            for folder, folders, files in os.walk(root):
+                left += [os.path.join(folder, name) for name in folders + files]
+        for folder, _, files in os.walk(self.home):
+            left += [os.path.join(folder, name) for name in files if ".tmp-" in name]
+        return [os.path.relpath(path, self.path) for path in left]
 
     def leftovers(self, patience=5.0):
         """Waits up to `patience` seconds for everything to be gone; what is not, is returned."""

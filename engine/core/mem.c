@@ -46,3 +46,12 @@ void vt_free(void *p)
 {
     free(p);
 }
+
+void vt_free_const(const void *p)
+{
+    union {
+        const void *from;
+        void *to;
+    } u = {.from = p};
+    free(u.to);
+}

@@ -12,5 +12,6 @@ void *vt_realloc(void *p, size_t n);
 char *vt_strdup(const char *s); /* NULL gives NULL */
 char *vt_strndup(const char *s, size_t n);
 void vt_free(void *p);
+void vt_free_const(const void *p); /* an own copy that a struct holds as const */
 
 #endif

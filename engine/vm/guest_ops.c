@@ -45,20 +45,11 @@ static const char *const *copy_words(const char *const *words)
     return copy;
 }
 
-static void free_const(const void *p)
-{
-    union {
-        const void *from;
-        void *to;
-    } u = {.from = p};
-    vt_free(u.to);
-}
-
 static void free_words(const char *const *words)
 {
     for (size_t i = 0; words && words[i]; i++)
-        free_const(words[i]);
-    free_const(words);
+        vt_free_const(words[i]);
+    vt_free_const(words);
 }
 
 static void copy_opts(struct guest_op *self, const void *opts)
@@ -86,15 +77,15 @@ static void free_opts(struct guest_op *self)
     if (!self->copied)
         return;
     if (self->kind == EXEC) {
-        free_const(self->opts.exec.command);
+        vt_free_const(self->opts.exec.command);
         free_words(self->opts.exec.argv);
         free_words(self->opts.exec.env);
-        free_const(self->opts.exec.cwd);
-        free_const(self->opts.exec.input);
+        vt_free_const(self->opts.exec.cwd);
+        vt_free_const(self->opts.exec.input);
     } else {
-        free_const(self->opts.transfer.remote);
-        free_const(self->opts.transfer.local);
-        free_const(self->opts.transfer.data);
+        vt_free_const(self->opts.transfer.remote);
+        vt_free_const(self->opts.transfer.local);
+        vt_free_const(self->opts.transfer.data);
     }
 }
 

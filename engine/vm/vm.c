@@ -119,25 +119,15 @@ static void copy_config(struct vt_vm *vm, const struct vt_vm_config *c)
     own->forwards = forwards;
 }
 
-/* The copies are ours to free, whatever the public struct's const says. */
-static void free_const(const void *p)
-{
-    union {
-        const void *from;
-        void *to;
-    } u = {.from = p};
-    vt_free(u.to);
-}
-
 static void free_vm(struct vt_vm *vm)
 {
     struct vt_vm_config *own = &vm->config;
-    free_const(own->name);
-    free_const(own->accel);
-    free_const(own->state_dir);
-    free_const(own->scratch_dir);
-    free_const(own->console_log);
-    free_const(own->forwards);
+    vt_free_const(own->name);
+    vt_free_const(own->accel);
+    vt_free_const(own->state_dir);
+    vt_free_const(own->scratch_dir);
+    vt_free_const(own->console_log);
+    vt_free_const(own->forwards);
     if (own->sim) {
         union {
             const json_t *from;

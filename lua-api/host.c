@@ -124,10 +124,16 @@ static void set_bool(lua_State *L, const char *key, bool value)
 
 static void push_job(lua_State *L, const struct vt_job *job)
 {
-    lua_createtable(L, 0, 12);
+    lua_createtable(L, 0, 16);
     set_string(L, "suite", job->suite);
     set_string(L, "suite_name", job->suite_name);
     set_string(L, "filter", job->filter);
+    set_string(L, "results", job->results_dir);
+    set_string(L, "scratch", job->scratch_dir);
+    set_string(L, "driver", job->driver);
+    set_string(L, "channel", job->channel);
+    lua_pushnumber(L, job->wait);
+    lua_setfield(L, -2, "wait");
     set_bool(L, "fail_fast", job->fail_fast);
     set_bool(L, "list_only", job->list_only);
     set_bool(L, "dry_run", job->dry_run);
@@ -146,6 +152,8 @@ static void bind_raw(lua_State *L)
     vtl_bind_loop(L);
     vtl_bind_units(L);
     vtl_bind_vm(L);
+    vtl_bind_snapshots(L);
+    vtl_bind_devices(L);
     vtl_bind_exec(L);
     vtl_bind_transfer(L);
     push_job(L, vtl_host(L)->job);
@@ -244,6 +252,7 @@ static int run_state(struct vtl_host *h)
     while (h->tasks)
         vtl_task_free(h->tasks);
     vtl_vms_end(h);
+    vtl_snapshots_end(h);
     lua_close(L);
     return code;
 }

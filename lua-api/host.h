@@ -48,8 +48,10 @@ struct vtl_host {
     int exit_code;                      /* of the last os.exit() */
     double test_began, test_began_wall; /* the running test, on the loop's clock and vtl_now() */
 
-    struct vtl_vm *vms; /* all that exist */
-    int scope;          /* enum vtl_scope: what a VM made now belongs to */
+    struct vtl_vm *vms;  /* all that exist */
+    char *snapshots_dir; /* of the job's own snapshots, which go with it; NULL: there are none */
+    bool left_running;   /* a VM was, which may need them */
+    int scope;           /* enum vtl_scope: what a VM made now belongs to */
     bool load_error, infrastructure;
 
     size_t memory, memory_limit, memory_reserve;
@@ -79,10 +81,10 @@ void *vtl_lua_alloc(void *host, void *p, size_t old_size, size_t new_size);
 void vtl_output_add(struct vtl_host *h, const char *stream, const char *text, size_t n);
 void vtl_output_flush(struct vtl_host *h);
 /* Replaces print, io.stdout and io.stderr. Raises. */
+void vtl_output_open(lua_State *L);
+
 /* One turn of the loop: events are written out, then something is waited for and handled. */
 void vtl_host_turn(struct vtl_host *h);
-
-void vtl_output_open(lua_State *L);
 
 /* Begins an event: pending output first, so that the order is kept. */
 struct vtl_line *vtl_event(struct vtl_host *h, const char *type);

@@ -13,8 +13,6 @@
 #include "errors.h"
 #include "task.h"
 
-#define MAX_FORWARDS 32
-
 static char *join(const char *a, const char *b)
 {
     size_t n = strlen(a) + strlen(b) + 2;
@@ -46,6 +44,7 @@ void vtl_vm_end(struct vtl_vm *v, bool leave_running)
     if (!v->vm)
         return;
     bool left = leave_running && v->kept;
+    h->left_running = h->left_running || left;
     struct vt_vm *vm = v->vm;
     v->vm = NULL;
     vt_vm_free(vm, left);
@@ -55,8 +54,7 @@ void vtl_vm_end(struct vtl_vm *v, bool leave_running)
             break;
         }
     }
-    vt_image_free(v->image);
-    v->image = NULL;
+    vt_vm_config_clear(&v->config);
     free(v->state_dir);
     free(v->scratch_dir);
     vtl_transcript(v, left ? "left running (--keep)" : "ended", NULL, 0, NULL, 0);
@@ -106,77 +104,43 @@ static void on_state(struct vt_vm *vm, enum vt_vm_state state, const char *reaso
     vtl_event_end(v->host);
 }
 
-/* The configuration's parts, as the face made them; it has checked types and names. */
-struct config {
-    struct vt_vm_config vm;
-    struct vt_forward forwards[MAX_FORWARDS];
-    json_t *sim;
-    char *results, *console;
-};
-
-static const char *string_field(lua_State *L, const char *key)
-{
-    lua_getfield(L, 1, key);
-    const char *text = lua_tostring(L, -1);
-    lua_pop(L, 1); /* the table keeps it */
-    return text;
-}
-
-static lua_Integer integer_field(lua_State *L, const char *key)
-{
-    lua_getfield(L, 1, key);
-    lua_Integer value = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-static void read_forwards(lua_State *L, struct config *c)
-{
-    if (lua_getfield(L, 1, "forwards") == LUA_TTABLE) {
-        size_t n = lua_rawlen(L, -1);
-        for (size_t i = 0; i < n && i < MAX_FORWARDS; i++) {
-            lua_rawgeti(L, -1, (lua_Integer)i + 1);
-            lua_getfield(L, -1, "guest");
-            lua_getfield(L, -2, "host");
-            c->forwards[i] = (struct vt_forward){.guest_port = (int)lua_tointeger(L, -2),
-                                                 .host_port = (int)lua_tointeger(L, -1)};
-            lua_pop(L, 3);
-            c->vm.forward_count = i + 1;
-        }
-    }
-    lua_pop(L, 1);
-    c->vm.forwards = c->forwards;
-}
-
 /* Makes the VM's folders and the VM. Nothing in here may raise. */
-static void make(struct vtl_vm *v, struct config *c, const char *image, struct vt_error *err)
+static void make(struct vtl_vm *v, struct vt_vm_config *config, struct vt_error *err)
 {
     const struct vt_job *job = v->host->job;
     char folder[160];
     snprintf(folder, sizeof folder, "%d-%s", job->number, v->name);
-    if (image && vt_image_open(image, &v->image, err))
-        return;
     v->state_dir = join(job->runtime_dir, folder);
     v->scratch_dir = join(job->scratch_dir, folder);
-    c->results = join(job->results_dir, v->name);
-    c->console = join(c->results, "console.log");
-    const char *dirs[] = {v->state_dir, v->scratch_dir, c->results};
-    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+    char *results = join(job->results_dir, v->name), *console = join(results, "console.log");
+    const char *dirs[] = {v->state_dir, v->scratch_dir, results};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs && !err->code; i++) {
         bool same = i == 1 && !strcmp(v->state_dir, v->scratch_dir);
-        if (!same && mkdir(dirs[i], i < 2 ? 0700 : 0755) && !(i == 2 && errno == EEXIST)) {
+        if (!same && mkdir(dirs[i], i < 2 ? 0700 : 0755) && !(i == 2 && errno == EEXIST))
             vt_fail_sys(err, errno, "vm.new", "cannot make the folder %s", dirs[i]);
-            return;
-        }
     }
-    vtl_transcript_open(v, c->results);
-    c->vm.name = v->name;
-    c->vm.image = v->image;
-    c->vm.state_dir = v->state_dir;
-    c->vm.scratch_dir = v->scratch_dir;
-    c->vm.console_log = c->console;
-    c->vm.keep = v->kept;
-    c->vm.sim = c->sim;
-    vt_vm_new(v->host->loop, &c->vm, &v->vm, err);
+    if (!err->code) {
+        vtl_transcript_open(v, results);
+        config->name = v->name;
+        config->state_dir = v->state_dir;
+        config->scratch_dir = v->scratch_dir;
+        config->console_log = console;
+        config->keep = v->kept;
+        config->run = job->run_id;
+        config->wait = job->wait;
+        vt_vm_new(v->host->loop, config, &v->vm, err);
+    }
+    free(results);
+    free(console);
+}
+
+/* Reads the configuration. */
+static enum vt_code read_config(struct vtl_vm *v, const char *text, struct vt_error *err)
+{
+    json_t *object = json_loads(text, 0, NULL);
+    enum vt_code code = vt_vm_config_from_json(object, true, &v->config, err);
+    json_decref(object);
+    return code;
 }
 
 static int vm_gc(lua_State *L)
@@ -204,25 +168,14 @@ void vtl_vm_metatable(lua_State *L)
     luaL_setfuncs(L, meta, 0);
 }
 
-/* vm_new{name, driver, image, memory, cpus, accel, forwards, sim (JSON text)} */
-int vtl_vm_new(lua_State *L)
+/* A userdata that is no VM yet, on top of the stack. */
+static struct vtl_vm *push_new(lua_State *L, const char *name)
 {
     struct vtl_host *h = vtl_host(L);
-    struct vt_error err = VT_ERROR_INIT;
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
     if (h->list_only)
         vtl_raise_code(L, VT_ESTATE, "vm.new",
                        "a list of tests was asked for, so no VM is made: VMs belong into tests, "
                        "setUp, setupClass or setupSuite, not at the top of a suite");
-    struct config c = {.vm = {.driver = string_field(L, "driver"),
-                              .memory = (uint64_t)integer_field(L, "memory"),
-                              .cpus = (int)integer_field(L, "cpus"),
-                              .accel = string_field(L, "accel")}};
-    const char *name = string_field(L, "name"), *image = string_field(L, "image");
-    const char *sim = string_field(L, "sim");
-    luaL_argcheck(L, name, 1, "a VM needs a name");
-    read_forwards(L, &c);
     struct vtl_vm *v = lua_newuserdatauv(L, sizeof *v, 0);
     *v = (struct vtl_vm){.host = h,
                          .ref = LUA_NOREF,
@@ -233,23 +186,85 @@ int vtl_vm_new(lua_State *L)
     v->name = vtl_strdup(name);
     lua_pushvalue(L, -1);
     v->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    c.sim = sim ? json_loads(sim, 0, NULL) : NULL;
-    make(v, &c, image, &err);
-    json_decref(c.sim);
-    free(c.results);
-    free(c.console);
+    return v;
+}
+
+/* It becomes one, or *err is raised. */
+static int give_new(lua_State *L, struct vtl_vm *v, const struct vt_error *err)
+{
+    struct vtl_host *h = v->host;
     if (v->vm) {
         v->next = h->vms;
         h->vms = v;
         vt_vm_on_state(v->vm, on_state, v);
         return 1;
     }
-    vt_image_free(v->image);
-    v->image = NULL;
+    vt_vm_config_clear(&v->config);
     remove_dir(v->state_dir);
     remove_dir(v->scratch_dir);
     if (v->transcript_fd >= 0)
         close(v->transcript_fd);
+    v->transcript_fd = -1;
     luaL_unref(L, LUA_REGISTRYINDEX, v->ref);
-    vtl_raise(L, &err, v->name);
+    vtl_raise(L, err, v->name);
+}
+
+int vtl_vm_new(lua_State *L)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    const char *text = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    struct vtl_vm *v = push_new(L, name);
+    if (!read_config(v, text, &err)) {
+        struct vt_vm_config config = v->config; /* its name and folders are borrowed */
+        make(v, &config, &err);
+    }
+    return give_new(L, v, &err);
+}
+
+int vtl_vm_new_from(lua_State *L)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    const char *dir = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
+    bool free_ports = lua_toboolean(L, 3);
+    lua_settop(L, 3);
+    struct vtl_vm *v = push_new(L, name);
+    if (!vt_snapshot_config(dir, &v->config, &err)) {
+        struct vt_vm_config config = v->config;
+        struct vt_forward *forwards = vtl_alloc((config.forward_count + 1) * sizeof *forwards);
+        for (size_t i = 0; i < config.forward_count; i++) {
+            forwards[i] = config.forwards[i];
+            if (free_ports)
+                forwards[i].host_port = 0;
+        }
+        config.forwards = forwards;
+        make(v, &config, &err);
+        free(forwards);
+    }
+    return give_new(L, v, &err);
+}
+
+const char *vtl_snapshots_dir(struct vtl_host *h, struct vt_error *err)
+{
+    char name[48];
+    if (h->snapshots_dir)
+        return h->snapshots_dir;
+    snprintf(name, sizeof name, "%d.snapshots", h->job->number); /* VMs have "NUMBER-NAME" */
+    char *dir = join(h->job->scratch_dir, name);
+    if (mkdir(dir, 0700)) {
+        vt_fail_sys(err, errno, "vm.snapshot", "cannot make the folder %s", dir);
+        free(dir);
+        return NULL;
+    }
+    h->snapshots_dir = dir;
+    return dir;
+}
+
+void vtl_snapshots_end(struct vtl_host *h)
+{
+    if (h->left_running)
+        free(h->snapshots_dir);
+    else
+        remove_dir(h->snapshots_dir);
+    h->snapshots_dir = NULL;
 }

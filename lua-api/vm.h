@@ -13,9 +13,9 @@
 struct vtl_vm {
     struct vtl_host *host;
     struct vtl_vm *next;
-    struct vt_vm *vm;       /* NULL: ended */
-    struct vt_image *image; /* NULL where simulated without one */
-    int ref;                /* registry: anchors the userdata while the VM exists */
+    struct vt_vm *vm;           /* NULL: ended */
+    struct vt_vm_config config; /* what it was made of; with its image */
+    int ref;                    /* registry: anchors the userdata while the VM exists */
     int scope;
     bool kept; /* may be left running */
     char *name;
@@ -56,8 +56,16 @@ struct vtl_op_report {
 };
 void vtl_op_event(struct vtl_vm *v, const struct vtl_op_report *r);
 
-/* A VM by its configuration table (made by the face); pushes the userdata. */
+/* vm_new(configuration as JSON text, name), and vm_new_from(folder of a snapshot, name, free
+ * ports): what that was taken of, with free_ports on other ports of the host. Push the userdata. */
 int vtl_vm_new(lua_State *L);
+int vtl_vm_new_from(lua_State *L);
 void vtl_vm_metatable(lua_State *L); /* makes and pushes it */
+
+/* The folder for snapshots of the job's own; NULL with *err set where it cannot be made. */
+const char *vtl_snapshots_dir(struct vtl_host *h, struct vt_error *err);
+
+/* Removes it, when all VMs have ended. */
+void vtl_snapshots_end(struct vtl_host *h);
 
 #endif

@@ -10,7 +10,7 @@ packages_of() { # MANAGER:PURPOSE
     case $1 in
     apt:build)
         echo gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libssh2-1-dev libjansson-dev \
-            liblua5.4-dev libssl-dev lua-unit
+            liblua5.4-dev libssl-dev libzstd-dev lua-unit
         ;;
     apt:guest)
         case $(uname -m) in
@@ -18,12 +18,22 @@ packages_of() { # MANAGER:PURPOSE
         *) echo qemu-system-x86 qemu-utils cpio lz4 zstd xz-utils ;;
         esac
         ;;
+    apt:image) # what the recipes beside "small" need, and guests that boot by EFI
+        echo mmdebstrap debian-archive-keyring e2fsprogs mtools fdisk xorriso qemu-utils
+        case $(uname -m) in
+        aarch64 | arm64) echo qemu-efi-aarch64 ;;
+        *) echo ovmf ;;
+        esac
+        ;;
     apt:test)
         echo libcmocka-dev lua5.4 python3 openssh-client openssh-server openssh-sftp-server \
-            dropbear-bin openssl procps
+            dropbear-bin openssl procps nbdkit qemu-guest-agent iproute2
+        # arm64 guests on an x86-64 host, and their agent
+        [[ $(uname -m) != x86_64 ]] ||
+            echo qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross
         ;;
     apt:check) echo clang clang-format clang-tidy libclang-rt-14-dev llvm-14 shellcheck gcovr ;;
-    brew:build) echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 luarocks ;;
+    brew:build) echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 zstd luarocks ;;
     brew:guest) echo qemu ;;
     brew:test) echo cmocka ;;
     brew:check) echo llvm clang-format shellcheck gcovr ;;
@@ -122,7 +132,7 @@ need_brew() {
         step "installing luaunit" luarocks --lua-version=5.4 install luaunit
 }
 
-# need PURPOSE... : build, guest, test, check
+# need PURPOSE... : build, guest, image, test, check
 need() {
     local purpose manager packages=()
     case $system in
@@ -151,10 +161,11 @@ build() {
     step "building vmtest ($1)" configure_and_build "$1"
 }
 
-# The guest image that the quickstart and the tests boot.
+# need_image PRESET NAME: builds the image by the recipe of that name, unless it is there
 need_image() {
     local store=${VMTEST_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/vmtest}/images
     [[ -n ${VMTEST_HOME-} || $system != Darwin ]] ||
         store="$HOME/Library/Application Support/vmtest/images"
-    [[ -e $store/small/image.json ]] || step "building the guest image \"small\"" "$root/scripts/image-small"
+    [[ -e $store/$2/latest/image.json ]] ||
+        step "building the guest image \"$2\"" "$root/build/$1/vmtest" image build -v "$2"
 }

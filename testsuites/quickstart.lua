@@ -7,8 +7,8 @@
 local lu = require "luaunit"
 local vmtest = require "vmtest"
 
--- An ordinary LuaUnit class with needs: its tests share a VM of the image "small".
--- Say reset = "test" to give each test a new one.
+-- An ordinary LuaUnit class with needs: each of its tests finds a VM of the image "small" as it was
+-- when it had booted. Say reset = "class" to have them share it instead.
 TestQuickstart = vmtest.class { image = "small", tags = { "smoke" } }
 
 -- A command and what comes back: status, stdout, stderr, duration.

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "cli/doctor.h"
 #include "cli/options.h"
 #include "core/fs.h"
 #include "core/json.h"
@@ -36,19 +37,11 @@ static const struct vt_option options[] = {
     {0},
 };
 
-enum level { OK, WARNING, ERROR };
-static const char *const level_names[] = {[OK] = "ok", [WARNING] = "warning", [ERROR] = "error"};
+static const char *const level_names[] = {
+    [VT_DOCTOR_OK] = "ok", [VT_DOCTOR_WARNING] = "warning", [VT_DOCTOR_ERROR] = "error"};
 
-struct report {
-    json_t *lines;
-    enum level worst;
-};
-
-/* One line; `remedy` may be NULL. */
-static void tell(struct report *r, enum level level, const char *topic, const char *remedy,
-                 const char *fmt, ...) VT_PRINTF(5, 6);
-static void tell(struct report *r, enum level level, const char *topic, const char *remedy,
-                 const char *fmt, ...)
+void vt_doctor_tell(struct vt_doctor *r, enum vt_doctor_level level, const char *topic,
+                    const char *remedy, const char *fmt, ...)
 {
     char text[1600];
     va_list ap;
@@ -64,24 +57,25 @@ static void tell(struct report *r, enum level level, const char *topic, const ch
         r->worst = level;
 }
 
-static void tell_error(struct report *r, enum level level, const char *topic,
-                       const struct vt_error *err)
+void vt_doctor_tell_error(struct vt_doctor *r, enum vt_doctor_level level, const char *topic,
+                          const struct vt_error *err)
 {
-    tell(r, level, topic, err->hint, "%s", err->message);
+    vt_doctor_tell(r, level, topic, err->hint, "%s", err->message);
 }
 
-static void check_host(struct report *r)
+static void check_host(struct vt_doctor *r)
 {
     struct utsname u;
     char size[32];
     if (uname(&u))
         memset(&u, 0, sizeof u);
-    tell(r, OK, "host", NULL, "%s %s on %s, %d processors, %s of memory", u.sysname, u.release,
-         u.machine, vt_cpu_count(), vt_format_size(size, sizeof size, vt_memory_total()));
+    vt_doctor_tell(r, VT_DOCTOR_OK, "host", NULL, "%s %s on %s, %d processors, %s of memory",
+                   u.sysname, u.release, u.machine, vt_cpu_count(),
+                   vt_format_size(size, sizeof size, vt_memory_total()));
 }
 
 struct probe {
-    struct report *report;
+    struct vt_doctor *report;
     bool done;
 };
 
@@ -91,20 +85,22 @@ static void on_probe(struct vt_op *op, void *user)
     p->done = true;
     const struct vt_accel *a = vt_op_result(op);
     if (vt_op_error(op)) {
-        tell_error(p->report, ERROR, "qemu", vt_op_error(op));
+        vt_doctor_tell_error(p->report, VT_DOCTOR_ERROR, "qemu", vt_op_error(op));
         return;
     }
-    tell(p->report, OK, "qemu", NULL, "QEMU %s (%s)", a->version, a->qemu);
+    vt_doctor_tell(p->report, VT_DOCTOR_OK, "qemu", NULL, "QEMU %s (%s)", a->version, a->qemu);
     if (strcmp(a->accel, "tcg") != 0)
-        tell(p->report, OK, "acceleration", NULL, "%s: %s", a->accel, a->reason);
+        vt_doctor_tell(p->report, VT_DOCTOR_OK, "acceleration", NULL, "%s: %s", a->accel,
+                       a->reason);
     else
-        tell(p->report, WARNING, "acceleration",
-             "guests run, but about ten times slower; default deadlines are longer by that. On "
-             "bare metal, switch on virtualization in the firmware and let this user open /dev/kvm",
-             "emulation (tcg): %s", a->reason);
+        vt_doctor_tell(
+            p->report, VT_DOCTOR_WARNING, "acceleration",
+            "guests run, but about ten times slower; default deadlines are longer by that. On "
+            "bare metal, switch on virtualization in the firmware and let this user open /dev/kvm",
+            "emulation (tcg): %s", a->reason);
 }
 
-static void check_qemu(struct report *r, bool fresh)
+static void check_qemu(struct vt_doctor *r, bool fresh)
 {
     struct vt_error err = VT_ERROR_INIT;
     struct probe p = {.report = r};
@@ -114,135 +110,143 @@ static void check_qemu(struct report *r, bool fresh)
         while (!p.done)
             vt_loop_run_once(loop, true);
     else
-        tell_error(r, ERROR, "qemu", &err);
+        vt_doctor_tell_error(r, VT_DOCTOR_ERROR, "qemu", &err);
     vt_loop_free(loop);
     char *img = vt_find_program("qemu-img");
     if (img)
-        tell(r, OK, "qemu-img", NULL, "%s", img);
+        vt_doctor_tell(r, VT_DOCTOR_OK, "qemu-img", NULL, "%s", img);
     else
-        tell(r, WARNING, "qemu-img", "sudo apt-get install qemu-utils",
-             "not found: images with a disk cannot be started");
+        vt_doctor_tell(r, VT_DOCTOR_WARNING, "qemu-img", "sudo apt-get install qemu-utils",
+                       "not found: images with a disk cannot be started");
     vt_free(img);
 }
 
-static void check_libraries(struct report *r)
+static void check_libraries(struct vt_doctor *r)
 {
-    tell(r, OK, "libraries", NULL, "libuv %s, libssh2 %s, jansson %s, %s", uv_version_string(),
-         libssh2_version(0), JANSSON_VERSION, OpenSSL_version(OPENSSL_VERSION));
+    vt_doctor_tell(r, VT_DOCTOR_OK, "libraries", NULL, "libuv %s, libssh2 %s, jansson %s, %s",
+                   uv_version_string(), libssh2_version(0), JANSSON_VERSION,
+                   OpenSSL_version(OPENSSL_VERSION));
     char lua[64], unit[300];
     if (vtl_versions(lua, sizeof lua, unit, sizeof unit))
-        tell(r, OK, "lua", NULL, "%s, LuaUnit %s", lua, unit);
+        vt_doctor_tell(r, VT_DOCTOR_OK, "lua", NULL, "%s, LuaUnit %s", lua, unit);
     else
-        tell(r, ERROR, "lua", "sudo apt-get install lua-unit (or: luarocks install luaunit)",
-             "%s, but LuaUnit is not found: %s", lua, unit);
+        vt_doctor_tell(r, VT_DOCTOR_ERROR, "lua",
+                       "sudo apt-get install lua-unit (or: luarocks install luaunit)",
+                       "%s, but LuaUnit is not found: %s", lua, unit);
 }
 
-static void check_images(struct report *r)
+static void check_images(struct vt_doctor *r)
 {
     struct vt_error err = VT_ERROR_INIT;
     char **names;
     size_t n;
     if (vt_image_names(&names, &n, &err)) {
-        tell_error(r, ERROR, "images", &err);
+        vt_doctor_tell_error(r, VT_DOCTOR_ERROR, "images", &err);
         return;
     }
     if (!n)
-        tell(r, WARNING, "images", "scripts/image-small builds a small one in seconds",
-             "there is no image yet");
+        vt_doctor_tell(r, VT_DOCTOR_WARNING, "images",
+                       "`vmtest image build small` makes a small one in seconds",
+                       "there is no image yet");
     for (size_t i = 0; i < n; i++) {
         struct vt_image *image;
         struct vt_error broken = VT_ERROR_INIT;
         if (vt_image_open(names[i], &image, &broken)) {
-            tell_error(r, ERROR, "image", &broken);
+            vt_doctor_tell_error(r, VT_DOCTOR_ERROR, "image", &broken);
             continue;
         }
-        tell(r, OK, "image", NULL, "%s (%s, %s%s%s)", image->name, image->os, image->arch,
-             image->created ? ", made " : "", image->created ? image->created : "");
+        vt_doctor_tell(r, VT_DOCTOR_OK, "image", NULL, "%s (%s, %s%s%s)", image->name, image->os,
+                       image->arch, image->created ? ", made " : "",
+                       image->created ? image->created : "");
         vt_image_free(image);
     }
     vt_image_names_free(names, n);
 }
 
-static void check_disk(struct report *r, const char *topic, const char *path)
+static void check_disk(struct vt_doctor *r, const char *topic, const char *path)
 {
     uint64_t free_bytes;
     char size[32];
     if (!vt_disk_free(path, &free_bytes)) {
-        tell(r, WARNING, topic, NULL, "how much is free at %s cannot be told", path);
+        vt_doctor_tell(r, VT_DOCTOR_WARNING, topic, NULL, "how much is free at %s cannot be told",
+                       path);
         return;
     }
     vt_format_size(size, sizeof size, free_bytes);
     if (free_bytes < DISK_LOW)
-        tell(r, WARNING, topic, "free some space, or set VMTEST_HOME to a larger disk",
-             "only %s are free at %s", size, path);
+        vt_doctor_tell(r, VT_DOCTOR_WARNING, topic,
+                       "free some space, or set VMTEST_HOME to a larger disk",
+                       "only %s are free at %s", size, path);
     else
-        tell(r, OK, topic, NULL, "%s free at %s", size, path);
+        vt_doctor_tell(r, VT_DOCTOR_OK, topic, NULL, "%s free at %s", size, path);
 }
 
-static void check_room(struct report *r)
+static void check_room(struct vt_doctor *r)
 {
     char size[32];
     uint64_t memory = vt_memory_available();
     vt_format_size(size, sizeof size, memory);
     if (memory < MEMORY_LOW)
-        tell(r, WARNING, "memory", "end other programs, or give VMs less (vm = { memory = … })",
-             "only %s are available", size);
+        vt_doctor_tell(r, VT_DOCTOR_WARNING, "memory",
+                       "end other programs, or give VMs less (vm = { memory = … })",
+                       "only %s are available", size);
     else
-        tell(r, OK, "memory", NULL, "%s available", size);
+        vt_doctor_tell(r, VT_DOCTOR_OK, "memory", NULL, "%s available", size);
     struct vt_error err = VT_ERROR_INIT;
     char *home = vt_home_dir(NULL, &err);
     if (home)
         check_disk(r, "disk of VMTEST_HOME", home);
     else
-        tell_error(r, ERROR, "home", &err);
+        vt_doctor_tell_error(r, VT_DOCTOR_ERROR, "home", &err);
     vt_free(home);
     check_disk(r, "disk of this folder", ".");
 }
 
-static void check_limits(struct report *r)
+static void check_limits(struct vt_doctor *r)
 {
     struct rlimit files;
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
         if (files.rlim_cur < FILES_LOW)
-            tell(r, WARNING, "open files", "ulimit -n 4096", "at most %llu at once",
-                 (unsigned long long)files.rlim_cur);
+            vt_doctor_tell(r, VT_DOCTOR_WARNING, "open files", "ulimit -n 4096",
+                           "at most %llu at once", (unsigned long long)files.rlim_cur);
         else
-            tell(r, OK, "open files", NULL, "at most %llu at once",
-                 (unsigned long long)files.rlim_cur);
+            vt_doctor_tell(r, VT_DOCTOR_OK, "open files", NULL, "at most %llu at once",
+                           (unsigned long long)files.rlim_cur);
     }
     struct vt_error err = VT_ERROR_INIT;
     char *runtime = vt_runtime_dir(NULL, &err);
     size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
     if (!runtime)
-        tell_error(r, ERROR, "runtime folder", &err);
+        vt_doctor_tell_error(r, VT_DOCTOR_ERROR, "runtime folder", &err);
     else if (strlen(runtime) + strlen(SOCKET_TAIL) >= room)
-        tell(r, WARNING, "runtime folder", "set VMTEST_RUNTIME_DIR to a shorter path",
-             "%s is long: a socket's whole path may have %zu bytes", runtime, room - 1);
+        vt_doctor_tell(r, VT_DOCTOR_WARNING, "runtime folder",
+                       "set VMTEST_RUNTIME_DIR to a shorter path",
+                       "%s is long: a socket's whole path may have %zu bytes", runtime, room - 1);
     else
-        tell(r, OK, "runtime folder", NULL, "%s", runtime);
+        vt_doctor_tell(r, VT_DOCTOR_OK, "runtime folder", NULL, "%s", runtime);
     vt_free(runtime);
 }
 
-static void check_running(struct report *r)
+static void check_running(struct vt_doctor *r)
 {
     struct vt_error err = VT_ERROR_INIT;
     struct vt_registered *vms;
     size_t n, kept = 0;
     if (vt_registry_list(&vms, &n, &err)) {
-        tell_error(r, WARNING, "running VMs", &err);
+        vt_doctor_tell_error(r, VT_DOCTOR_WARNING, "running VMs", &err);
         return;
     }
     for (size_t i = 0; i < n; i++)
         kept += !vms[i].run_alive;
     if (kept)
-        tell(r, WARNING, "running VMs", "vmtest vm rm --all ends the kept ones",
-             "%zu, of which %zu kept by runs that ended", n, kept);
+        vt_doctor_tell(r, VT_DOCTOR_WARNING, "running VMs", "vmtest vm rm --all ends the kept ones",
+                       "%zu, of which %zu kept by runs that ended", n, kept);
     else
-        tell(r, OK, "running VMs", NULL, "%zu", n);
+        vt_doctor_tell(r, VT_DOCTOR_OK, "running VMs", NULL, "%zu", n);
     vt_registered_free(vms, n);
 }
 
-static void print(const struct report *r)
+static void print(const struct vt_doctor *r)
 {
     size_t i;
     json_t *line;
@@ -259,15 +263,17 @@ static int run(const struct vt_command *self, const char *const *values, char **
 {
     (void)self;
     (void)args;
-    struct report r = {.lines = json_array()};
-    tell(&r, OK, "vmtest", NULL, "%s", VT_VERSION);
+    struct vt_doctor r = {.lines = json_array()};
+    vt_doctor_tell(&r, VT_DOCTOR_OK, "vmtest", NULL, "%s", VT_VERSION);
     check_host(&r);
     check_qemu(&r, values[PROBE] != NULL);
     check_libraries(&r);
+    vt_doctor_tools(&r);
     check_images(&r);
     check_room(&r);
     check_limits(&r);
     check_running(&r);
+    vt_doctor_capacity(&r);
     if (values[JSON]) {
         json_dumpf(r.lines, stdout, JSON_INDENT(2));
         printf("\n");
@@ -275,7 +281,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
         print(&r);
     }
     json_decref(r.lines);
-    return r.worst == ERROR ? VT_EXIT_INFRASTRUCTURE : VT_EXIT_OK;
+    return r.worst == VT_DOCTOR_ERROR ? VT_EXIT_INFRASTRUCTURE : VT_EXIT_OK;
 }
 
 const struct vt_command vt_cmd_doctor = {

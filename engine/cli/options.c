@@ -34,7 +34,7 @@ static void print_option(const struct vt_option *o)
     if (o->name)
         vt_buf_printf(&left, "--%s", o->name);
     if (o->arg)
-        vt_buf_printf(&left, " %s", o->arg);
+        vt_buf_printf(&left, "%s%s", o->arg[0] == '[' ? "" : " ", o->arg);
     const char *help = o->help;
     for (int row = 0; *help; row++) {
         int n = (int)strcspn(help, "\n");
@@ -114,17 +114,25 @@ struct parse {
     char shorts[2 * VT_OPTIONS_MAX + 8];
 };
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
 static void build(const struct vt_command *self, struct parse *p)
 {
     size_t n = 0, s = 0;
-    if (self->max_args < 0 && self->min_args > 1)
+    if (ends_with(self->args, "COMMAND..."))
         p->shorts[s++] = '+'; /* what follows the name is a command line of its own */
     p->shorts[s++] = ':';     /* a missing value is told apart from an unknown option */
     int place = 0;
     for (const struct vt_option *o = options_of(self); !last(o); o++, place++) {
+        int takes = !o->arg            ? no_argument
+                    : o->arg[0] == '[' ? optional_argument
+                                       : required_argument;
         if (o->name)
-            p->longs[n++] = (struct option){o->name, o->arg ? required_argument : no_argument, NULL,
-                                            LONG_ONLY + place};
+            p->longs[n++] = (struct option){o->name, takes, NULL, LONG_ONLY + place};
         if (o->letter) {
             p->shorts[s++] = o->letter;
             if (o->arg)
@@ -147,10 +155,26 @@ static int place_of(const struct vt_command *self, int c)
     return place;
 }
 
-int vt_command_main(const struct vt_command *self, int argc, char **argv)
+static bool takes_many(const struct vt_option *o)
+{
+    return o->arg && ends_with(o->arg, "...");
+}
+
+/* A line break in a value would be the end of it: it becomes a space. */
+static const char *add_line(struct vt_buf *lines, const char *value)
+{
+    if (lines->len)
+        vt_buf_putc(lines, '\n');
+    for (; value && *value; value++)
+        vt_buf_putc(lines, *value == '\n' ? ' ' : *value);
+    return vt_buf_str(lines);
+}
+
+/* Fills in the options' values; -1, or the exit code where there is nothing more to do. */
+static int read_options(const struct vt_command *self, int argc, char **argv, const char **values,
+                        struct vt_buf *lines)
 {
     struct parse p;
-    const char *values[VT_OPTIONS_MAX] = {NULL};
     build(self, &p);
     opterr = 0;
     optind = 1;
@@ -158,7 +182,7 @@ int vt_command_main(const struct vt_command *self, int argc, char **argv)
         int at = optind;
         int c = getopt_long(argc, argv, p.shorts, p.longs, NULL);
         if (c == -1)
-            break;
+            return -1;
         if (c == 'h')
             return print_help(self);
         if (c == ':')
@@ -169,12 +193,33 @@ int vt_command_main(const struct vt_command *self, int argc, char **argv)
         }
         if (c == '?')
             return unknown_option(self, argv[optind - 1]);
-        values[place_of(self, c)] = optarg ? optarg : "";
+        int place = place_of(self, c);
+        if (takes_many(&options_of(self)[place]))
+            values[place] = add_line(&lines[place], optarg);
+        else
+            values[place] = optarg ? optarg : "";
     }
+}
+
+static int run_command(const struct vt_command *self, int argc, char **argv,
+                       const char *const *values)
+{
     int n = argc - optind;
     if (n < self->min_args)
         return vt_cli_usage(self, "%s is missing", self->args);
     if (self->max_args >= 0 && n > self->max_args)
         return vt_cli_usage(self, "\"%s\" is one argument too many", argv[optind + self->max_args]);
     return self->run(self, values, argv + optind);
+}
+
+int vt_command_main(const struct vt_command *self, int argc, char **argv)
+{
+    const char *values[VT_OPTIONS_MAX] = {NULL};
+    struct vt_buf lines[VT_OPTIONS_MAX] = {VT_BUF_INIT};
+    int code = read_options(self, argc, argv, values, lines);
+    if (code < 0)
+        code = run_command(self, argc, argv, values);
+    for (int i = 0; i < VT_OPTIONS_MAX; i++)
+        vt_buf_free(&lines[i]);
+    return code;
 }

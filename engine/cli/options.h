@@ -3,6 +3,7 @@
 #define VT_CLI_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "vmtest/error.h"
@@ -12,7 +13,9 @@
 struct vt_option {
     char letter;      /* 'k', or 0 */
     const char *name; /* "keep" for --keep, or NULL */
-    const char *arg;  /* "EXPR" where it takes a value, else NULL */
+    const char *arg;  /* "EXPR" where it takes a value, "[=TIME]" where one may follow (of long
+                         options alone), else NULL. "KEY=VALUE..." may be given several times: its
+                         values come in one text, a line each */
     const char *help;
 };
 
@@ -44,7 +47,20 @@ bool vt_cli_int(const struct vt_command *self, const char *option, const char *t
 
 /* The commands. */
 extern const struct vt_command vt_cmd_run, vt_cmd_list, vt_cmd_report, vt_cmd_doctor, vt_cmd_vm_ls,
-    vt_cmd_vm_ssh, vt_cmd_vm_exec, vt_cmd_vm_rm;
+    vt_cmd_vm_ssh, vt_cmd_vm_exec, vt_cmd_vm_rm, vt_cmd_image_build, vt_cmd_image_refresh,
+    vt_cmd_image_recipes, vt_cmd_image_ls, vt_cmd_image_show, vt_cmd_image_verify,
+    vt_cmd_image_deprecate, vt_cmd_image_role, vt_cmd_image_export, vt_cmd_image_import,
+    vt_cmd_image_rm, vt_cmd_gc;
+extern const struct vt_command vt_cmd_vm_create, vt_cmd_vm_clone, vt_cmd_vm_start, vt_cmd_vm_stop,
+    vt_cmd_vm_kill, vt_cmd_vm_pause, vt_cmd_vm_resume, vt_cmd_vm_reboot, vt_cmd_vm_reset,
+    vt_cmd_vm_wait, vt_cmd_vm_info, vt_cmd_vm_cp, vt_cmd_vm_console, vt_cmd_vm_screenshot,
+    vt_cmd_vm_type, vt_cmd_vm_keys, vt_cmd_vm_share, vt_cmd_vm_unshare, vt_cmd_vm_resize_disk,
+    vt_cmd_vm_snapshot, vt_cmd_vm_snapshots, vt_cmd_vm_restore, vt_cmd_vm_rmsnap;
+
+extern const struct vt_command vt_cmd_drivers, vt_cmd_completion;
+
+/* All of them. */
+const struct vt_command *const *vt_cli_commands(size_t *count);
 
 /* `vmtest __worker`, hidden: one job, read from standard input. */
 int vt_worker_main(void);

@@ -6,14 +6,31 @@
 #include <unistd.h>
 
 #include "cli/options.h"
+#include "core/buf.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "vmtest/report.h"
 #include "vmtest/run.h"
 #include "vmtest/units.h"
+#include "vmtest/vm.h"
 
 #define TEST_TIMEOUT_S 300.0
+#define WAIT_S 3600.0 /* --wait without a time */
 
-enum { FILTER, EXITFIRST, JOBS, TIMEOUT, KEEP, DRY_RUN, OUTPUT, VERBOSE, MEMORY };
+enum {
+    FILTER,
+    EXITFIRST,
+    JOBS,
+    TIMEOUT,
+    KEEP,
+    DRY_RUN,
+    OUTPUT,
+    VERBOSE,
+    MEMORY,
+    DRIVER,
+    CHANNEL,
+    WAIT
+};
 
 static const struct vt_option options[] = {
     [FILTER] = {'k', NULL, "EXPR",
@@ -30,8 +47,52 @@ static const struct vt_option options[] = {
     [OUTPUT] = {'o', "output", "DIR", "results folder (default: vmtest-results/RUN)"},
     [VERBOSE] = {'v', "verbose", NULL, "shows every test and every guest command"},
     [MEMORY] = {0, "memory", "SIZE", "of Lua in each suite (default: 512M)"},
+    [DRIVER] = {0, "driver", "NAME", "for VMs whose suite names none (default: qemu)"},
+    [CHANNEL] = {0, "channel", "KIND",
+                 "the way into guests whose suite names none: agent,\n"
+                 "ssh, qga (default: what the image prefers)"},
+    [WAIT] = {0, "wait", "[=TIME]",
+              "wait for memory, processors or a machine that others\n"
+              "hold (default: refuse at once; without TIME: 1h)"},
     {0},
 };
+
+/* True where `names` (NULL-terminated) has it; else after an error message. */
+static bool check_name(const struct vt_command *self, const char *option, const char *word,
+                       const char *const *names)
+{
+    struct vt_buf list = VT_BUF_INIT;
+    size_t n = 0;
+    for (; names[n]; n++) {
+        if (!strcmp(names[n], word)) {
+            vt_buf_free(&list);
+            return true;
+        }
+        vt_buf_printf(&list, "%s%s", n ? ", " : "", names[n]);
+    }
+    const char *near = vt_nearest(word, names, n);
+    vt_cli_usage(self, "%s: there is no \"%s\"%s%s%s; there are: %s", option, word,
+                 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "", list.data);
+    vt_buf_free(&list);
+    return false;
+}
+
+static bool parse_where(const struct vt_command *self, const char *const *v, struct vt_run_opts *o)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    o->driver = v[DRIVER];
+    o->channel = v[CHANNEL];
+    if ((v[DRIVER] && !check_name(self, "--driver", v[DRIVER], vt_driver_names())) ||
+        (v[CHANNEL] && !check_name(self, "--channel", v[CHANNEL], vt_channel_names())))
+        return false;
+    if (v[WAIT] && !v[WAIT][0]) {
+        o->wait = WAIT_S;
+    } else if (v[WAIT] && vt_parse_duration(v[WAIT], &o->wait, &err)) {
+        vt_cli_usage(self, "--wait: %s; %s", err.message, err.hint);
+        return false;
+    }
+    return true;
+}
 
 static bool parse_keep(const struct vt_command *self, const char *text, enum vt_keep *keep)
 {
@@ -109,7 +170,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
 {
     struct vt_error err = VT_ERROR_INIT;
     struct vt_run_opts opts = {.suites = (const char *const *)args, .on_event = on_event};
-    if (!parse(self, values, &opts))
+    if (!parse(self, values, &opts) || !parse_where(self, values, &opts))
         return VT_EXIT_USAGE;
     struct vt_progress *progress = new_progress(values[VERBOSE] != NULL);
     opts.user = progress;

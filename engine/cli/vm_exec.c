@@ -1,32 +1,31 @@
 /* vmtest vm exec NAME COMMAND... */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/options.h"
-#include "cli/vm_find.h"
+#include "cli/vm_guest.h"
+#include "core/buf.h"
 #include "core/fs.h"
-#include "guest/ssh.h"
 #include "vmtest/run.h"
 #include "vmtest/units.h"
 
-#define CONNECT_S 30.0
 #define TIMEOUT_S 600.0
+#define INPUT_MAX ((size_t)64 << 20)
 
-enum { TIMEOUT, PTY };
+enum { TIMEOUT, PTY, STDIN };
 
 static const struct vt_option options[] = {
     [TIMEOUT] = {0, "timeout", "TIME", "give up after this time (default: 10m)"},
     [PTY] = {'t', "tty", NULL, "give the command a terminal"},
+    [STDIN] = {'i', "stdin", NULL, "give the command what is on standard input (64M at most)"},
     {0},
 };
 
-struct exec {
-    struct vt_channel *channel;
-    struct vt_exec_opts opts;
+struct outcome {
     struct vt_error err;
     int status;
-    bool done;
 };
 
 static void on_output(enum vt_stream stream, const char *data, size_t n, void *user)
@@ -35,76 +34,62 @@ static void on_output(enum vt_stream stream, const char *data, size_t n, void *u
     vt_write_all(stream == VT_STDOUT ? STDOUT_FILENO : STDERR_FILENO, data, n, "output", NULL);
 }
 
-static void on_exec(struct vt_op *op, void *user)
+static void on_result(const void *result, void *user)
 {
-    struct exec *e = user;
-    const struct vt_exec_result *r = vt_op_result(op);
-    e->done = true;
-    if (vt_op_error(op))
-        e->err = *vt_op_error(op);
-    else if (r->signal)
-        vt_fail(&e->err, VT_EGUEST, "vm.exec", "the command was ended by SIG%s", r->signal);
+    const struct vt_exec_result *r = result;
+    struct outcome *outcome = user;
+    if (r->signal)
+        vt_fail(&outcome->err, VT_EGUEST, "vm.exec", "the command was ended by SIG%s", r->signal);
     else
-        e->status = r->status;
+        outcome->status = r->status;
 }
 
-static void on_connected(struct vt_op *op, void *user)
+static enum vt_code read_input(struct vt_buf *input, struct vt_error *err)
 {
-    struct exec *e = user;
-    if (vt_op_error(op)) {
-        e->err = *vt_op_error(op);
-        e->done = true;
-    } else if (!e->channel->cls->exec(e->channel, &e->opts, on_exec, e, &e->err)) {
-        e->done = true;
+    for (;;) {
+        vt_buf_reserve(input, 65536);
+        ssize_t n = read(STDIN_FILENO, input->data + input->len, 65536);
+        if (n == 0)
+            return VT_OK;
+        if (n < 0 && errno != EINTR)
+            return vt_fail_sys(err, errno, "vm.exec", "cannot read standard input");
+        input->len += n > 0 ? (size_t)n : 0;
+        if (input->len > INPUT_MAX)
+            return vt_fail(err, VT_ELIMIT, "vm.exec", "standard input has more than 64M");
     }
-}
-
-static void exec_in(const struct vt_found *found, struct exec *e)
-{
-    struct vt_loop *loop = vt_loop_new(&e->err);
-    if (!loop)
-        return;
-    const struct vt_ssh_config config = {
-        .host = found->host,
-        .port = found->port,
-        .user = found->image->ssh_user,
-        .key_file = found->image->ssh_key,
-        .password = found->image->ssh_password,
-        .host_key = found->image->ssh_host_key,
-    };
-    e->channel = vt_ssh_new(loop, &config, &e->err);
-    if (e->channel && e->channel->cls->connect(e->channel, CONNECT_S, on_connected, e, &e->err))
-        while (!e->done)
-            vt_loop_run_once(loop, true);
-    if (e->channel)
-        e->channel->cls->free(e->channel);
-    vt_loop_free(loop);
 }
 
 static int run(const struct vt_command *self, const char *const *values, char **args)
 {
-    struct exec e = {.opts = {.timeout = TIMEOUT_S,
-                              .pty = values[PTY] != NULL,
-                              .output_limit = 1, /* it is shown as it comes, not kept */
-                              .on_output = on_output}};
-    if (values[TIMEOUT] && vt_parse_duration(values[TIMEOUT], &e.opts.timeout, &e.err))
-        return vt_cli_usage(self, "--timeout: %s; %s", e.err.message, e.err.hint);
-    struct vt_found found;
-    if (vt_vm_find_guest(args[0], &found, &e.err)) {
-        vt_cli_error(self, &e.err);
-        return VT_EXIT_USAGE;
-    }
+    struct outcome outcome = {.err = VT_ERROR_INIT};
+    struct vt_buf input = VT_BUF_INIT;
+    struct vt_exec_opts opts = {.timeout = TIMEOUT_S,
+                                .pty = values[PTY] != NULL,
+                                .output_limit = 1, /* it is shown as it comes, not kept */
+                                .on_output = on_output};
+    if (values[TIMEOUT] &&
+        (vt_parse_duration(values[TIMEOUT], &opts.timeout, &outcome.err) || opts.timeout <= 0))
+        return vt_cli_usage(self, "--timeout takes a time above 0, such as 90s or 5m, not \"%s\"",
+                            values[TIMEOUT]);
     char **words = args + 1 + (strcmp(args[1], "--") == 0);
     if (words[0] && !words[1])
-        e.opts.command = words[0];
+        opts.command = words[0];
     else
-        e.opts.argv = (const char *const *)words;
-    exec_in(&found, &e);
-    vt_found_free(&found);
-    if (!e.err.code)
-        return e.status;
-    vt_cli_error(self, &e.err);
-    return VT_EXIT_INFRASTRUCTURE;
+        opts.argv = (const char *const *)words;
+    int code = VT_EXIT_INFRASTRUCTURE;
+    if (!values[STDIN] || !read_input(&input, &outcome.err)) {
+        struct vt_guest_call call = {
+            .name = args[0], .exec = &opts, .on_result = on_result, .user = &outcome};
+        opts.input = values[STDIN] ? vt_buf_str(&input) : NULL;
+        opts.input_size = input.len;
+        code = vt_guest_call(self, &call);
+    }
+    vt_buf_free(&input);
+    if (outcome.err.code) {
+        vt_cli_error(self, &outcome.err);
+        return VT_EXIT_INFRASTRUCTURE;
+    }
+    return code ? code : outcome.status;
 }
 
 const struct vt_command vt_cmd_vm_exec = {
@@ -113,7 +98,8 @@ const struct vt_command vt_cmd_vm_exec = {
     .summary = "runs a command in a running VM",
     .details = "One word is a line for the guest's shell, several are passed on as they are.\n"
                "The exit code is the command's own, or 3 where the guest cannot be reached.",
-    .example = "vmtest vm exec testwifi -- uname -a\nvmtest vm exec testwifi 'ps | grep sshd'",
+    .example = "vmtest vm exec web -- uname -a\nvmtest vm exec web 'ps | grep sshd'\n"
+               "vmtest vm exec -i web -- sh < set-up.sh",
     .options = options,
     .min_args = 2,
     .max_args = -1,

@@ -19,7 +19,7 @@ static char *known_hosts(const struct vt_found *found, struct vt_error *err)
         return NULL;
     struct vt_buf line = VT_BUF_INIT;
     vt_buf_printf(&line, "[%s]:%d %s\n", found->host, found->port, found->image->ssh_host_key);
-    char *path = vt_path_join(found->vm->dir, "known_hosts");
+    char *path = vt_path_join(found->named->state_dir, "known_hosts");
     if (vt_write_file(path, line.data, line.len, 0600, err)) {
         vt_free(path);
         path = NULL;
@@ -76,7 +76,7 @@ const struct vt_command vt_cmd_vm_ssh = {
     .args = "NAME",
     .summary = "opens a shell in a running VM",
     .details = "NAME is a VM's name, or RUN/NAME where several runs have one of that name.",
-    .example = "vmtest vm ssh testwifi",
+    .example = "vmtest vm ssh web",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -36,15 +36,29 @@ enum vt_code vt_json_load(const char *path, json_t **out, struct vt_error *err)
     return code;
 }
 
-enum vt_code vt_json_save(const char *path, const json_t *value, unsigned mode,
-                          struct vt_error *err)
+static enum vt_code save(const char *path, const json_t *value, unsigned mode,
+                         enum vt_code (*write)(const char *, const void *, size_t, unsigned,
+                                               struct vt_error *),
+                         struct vt_error *err)
 {
     char *text = json_dumps(value, JSON_INDENT(2));
     if (!text)
         return vt_fail(err, VT_EINTERNAL, "json", "%s: value cannot be written as JSON", path);
-    enum vt_code code = vt_write_file(path, text, strlen(text), mode, err);
+    enum vt_code code = write(path, text, strlen(text), mode, err);
     free(text);
     return code;
+}
+
+enum vt_code vt_json_save(const char *path, const json_t *value, unsigned mode,
+                          struct vt_error *err)
+{
+    return save(path, value, mode, vt_write_file, err);
+}
+
+enum vt_code vt_json_save_unflushed(const char *path, const json_t *value, unsigned mode,
+                                    struct vt_error *err)
+{
+    return save(path, value, mode, vt_write_file_unflushed, err);
 }
 
 const char *vt_json_str(const json_t *object, const char *key, const char *fallback)

@@ -20,6 +20,10 @@ enum vt_code vt_json_parse(const char *text, size_t n, const char *what, json_t 
 enum vt_code vt_json_save(const char *path, const json_t *value, unsigned mode,
                           struct vt_error *err);
 
+/* The same, not flushed to disk (vt_write_file_unflushed). */
+enum vt_code vt_json_save_unflushed(const char *path, const json_t *value, unsigned mode,
+                                    struct vt_error *err);
+
 /* A member's value, or the fallback where it is missing or of another type. */
 const char *vt_json_str(const json_t *object, const char *key, const char *fallback);
 int64_t vt_json_int(const json_t *object, const char *key, int64_t fallback);

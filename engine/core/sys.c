@@ -1,5 +1,6 @@
 #include "core/sys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -130,6 +131,12 @@ char *vt_self_path(void)
     return vt_strdup(path);
 }
 
+char *vt_own_program(void)
+{
+    const char *set = getenv("VMTEST_PROGRAM");
+    return set && *set ? vt_strdup(set) : vt_self_path();
+}
+
 static int runnable(const char *path)
 {
     return vt_is_file(path) && access(path, X_OK) == 0;
@@ -151,4 +158,16 @@ char *vt_find_program(const char *name)
         p += n + (p[n] == ':');
     }
     return NULL;
+}
+
+void vt_keep_descriptors(int first)
+{
+    DIR *d = opendir("/dev/fd");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        int fd = atoi(e->d_name);
+        if (fd >= first)
+            fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC);
+    }
+    if (d)
+        closedir(d);
 }

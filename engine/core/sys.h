@@ -27,6 +27,14 @@ uint64_t vt_memory_available(void);
 /* Path of this program's own executable; vt_free() it. NULL where it cannot be told. */
 char *vt_self_path(void);
 
+/* The vmtest program, for its hidden commands: $VMTEST_PROGRAM, else this program's own executable.
+ * As vt_self_path(). */
+char *vt_own_program(void);
+
+/* Descriptors from `first` on that this process was given by its parent are not handed on to the
+ * programs it runs, unless it asks for that. */
+void vt_keep_descriptors(int first);
+
 /* The program `name` in PATH (or `name` itself where it has a slash and can be run);
  * vt_free() it. NULL where there is none. */
 char *vt_find_program(const char *name);

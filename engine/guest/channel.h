@@ -32,6 +32,11 @@ struct vt_channel_class {
     struct vt_op *(*transfer)(struct vt_channel *ch, const struct vt_transfer_opts *opts,
                               vt_op_fn done, void *user, struct vt_error *err);
 
+    /* After a restore: sets the guest's clock to the host's and gives its random pool new seed that
+     * counts. NULL where the channel has no way of its own: vm then does what a command can. */
+    struct vt_op *(*refresh)(struct vt_channel *ch, double timeout, vt_op_fn done, void *user,
+                             struct vt_error *err);
+
     bool (*connected)(const struct vt_channel *ch);
 
     /* Drops the connection (the guest rebooted, was restored, or is gone): operations under way

@@ -3,15 +3,12 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "guest/ssh_internal.h"
 
 enum {
     slots = 128,
-    pipeline = 80,           /* requests under way at most; the rest of the slots is for the few
-                                that do not ask for room */
-    out_soft = 256 * 1024,   /* bytes queued before there is no room */
-    read_chunk = 128 * 1024, /* per read of the channel */
-    max_reads = 4,           /* of a step */
+    pipeline = 80,         /* requests under way at most; the rest of the slots is for the few
+                              that do not ask for room */
+    out_soft = 256 * 1024, /* bytes queued before there is no room */
     version = 3,
 };
 
@@ -22,8 +19,8 @@ struct slot {
 };
 
 struct vt__sftp {
-    struct vt__ssh_conn *conn;
-    struct vt__ssh_remote *remote;
+    const struct vt__sftp_link *cls;
+    void *link;
     const struct vt__sftp_owner *owner; /* NULL: idle */
     void *user;
     struct vt_buf out, in;
@@ -31,50 +28,57 @@ struct vt__sftp {
     struct slot slots[slots];
     unsigned under_way;
     uint32_t generation;
-    bool greeted;       /* the server told its version */
-    bool running, gone; /* freed while running */
+    bool greeted; /* the server told its version */
+    bool gone;
+    unsigned running; /* while it is, it is not freed */
 };
 
 static void release(struct vt__sftp *s)
 {
-    if (s->conn && s->conn->sftp == s)
-        s->conn->sftp = NULL;
     vt_buf_free(&s->out);
     vt_buf_free(&s->in);
     vt_free(s);
 }
 
+void vt__sftp_enter(struct vt__sftp *s)
+{
+    s->running++;
+}
+
+void vt__sftp_exit(struct vt__sftp *s)
+{
+    if (!--s->running && s->gone)
+        release(s);
+}
+
+static void end(struct vt__sftp *s)
+{
+    s->owner = NULL;
+    s->gone = true;
+    if (!s->running)
+        release(s);
+}
+
 void vt__sftp_free(struct vt__sftp *s)
 {
-    if (!s)
+    if (!s || s->gone)
         return;
-    struct vt__ssh_remote *remote = s->remote;
-    if (s->conn->sftp == s)
-        s->conn->sftp = NULL;
-    s->remote = NULL;
-    s->owner = NULL;
-    s->gone = true;
-    if (!s->running)
-        release(s);
-    if (remote)
-        vt__ssh_remote_leave(remote);
+    const struct vt__sftp_link *cls = s->cls;
+    void *link = s->link;
+    end(s);
+    cls->leave(link);
 }
 
-static void failed(void *user, const struct vt_error *why)
+void vt__sftp_lost(struct vt__sftp *s, const struct vt_error *why)
 {
-    struct vt__sftp *s = user;
     const struct vt__sftp_owner *owner = s->owner;
-    void *owner_user = s->user;
-    s->remote = NULL;
-    s->gone = true;
-    s->owner = NULL;
-    if (!s->running)
-        release(s);
+    void *user = s->user;
+    end(s);
     if (owner)
-        owner->failed(owner_user, why);
+        owner->failed(user, why);
 }
 
-static void protocol_error(struct vt__sftp *s, const char *what)
+void vt__sftp_protocol_error(struct vt__sftp *s, const char *what)
 {
     const struct vt__sftp_owner *owner = s->owner;
     void *user = s->user;
@@ -83,6 +87,11 @@ static void protocol_error(struct vt__sftp *s, const char *what)
     vt__sftp_free(s);
     if (owner)
         owner->failed(user, &why);
+}
+
+size_t vt__sftp_chunk(const struct vt__sftp *s)
+{
+    return s->cls->chunk;
 }
 
 /* ---- requests ---- */
@@ -151,12 +160,12 @@ static bool dispatch(struct vt__sftp *s, const unsigned char *msg, size_t n)
     struct vt__sftp_reply reply;
     uint32_t id = 0;
     if (!vt__sftp_parse(msg, n, &id, &reply)) {
-        protocol_error(s, "a malformed reply");
+        vt__sftp_protocol_error(s, "a malformed reply");
         return false;
     }
     if (!s->greeted) {
         if (reply.type != VT__SFTP_VERSION || id < version) {
-            protocol_error(s, "not a greeting of version 3");
+            vt__sftp_protocol_error(s, "not a greeting of version 3");
             return false;
         }
         s->greeted = true;
@@ -164,7 +173,7 @@ static bool dispatch(struct vt__sftp *s, const unsigned char *msg, size_t n)
     }
     struct slot *slot = &s->slots[id % slots];
     if (!slot->fn || slot->id != id || reply.type == VT__SFTP_VERSION) {
-        protocol_error(s, "a reply to a request that was not made");
+        vt__sftp_protocol_error(s, "a reply to a request that was not made");
         return false;
     }
     vt__sftp_fn fn = slot->fn;
@@ -174,40 +183,55 @@ static bool dispatch(struct vt__sftp *s, const unsigned char *msg, size_t n)
     return !s->gone;
 }
 
-/* Hands on the complete messages in `in`. False where the session has ended. */
-static bool dispatch_all(struct vt__sftp *s)
+/* Hands on the complete messages in data[0..n) and tells how many bytes they have. False where the
+ * session has ended. */
+static bool dispatch_all(struct vt__sftp *s, const char *data, size_t n, size_t *used)
 {
     size_t at = 0;
-    while (s->in.len - at >= 4) {
-        const unsigned char *p = (const unsigned char *)s->in.data + at;
-        size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | (size_t)p[3];
-        if (n > VT__SFTP_MAX_PACKET || n < 5) {
-            protocol_error(s, "a reply of an impossible size");
+    while (n - at >= 4) {
+        const unsigned char *p = (const unsigned char *)data + at;
+        size_t size = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | (size_t)p[3];
+        if (size > VT__SFTP_MAX_PACKET || size < 5) {
+            vt__sftp_protocol_error(s, "a reply of an impossible size");
             return false;
         }
-        if (s->in.len - at - 4 < n)
+        if (n - at - 4 < size)
             break;
-        at += 4 + n;
-        if (!dispatch(s, p + 4, n))
+        at += 4 + size;
+        if (!dispatch(s, p + 4, size))
             return false;
     }
-    vt_buf_consume(&s->in, at);
+    *used = at;
     return true;
+}
+
+bool vt__sftp_received(struct vt__sftp *s, const char *data, size_t n)
+{
+    size_t used = 0;
+    vt__sftp_enter(s);
+    bool goes_on = !s->gone;
+    if (goes_on && !s->in.len) { /* messages that are whole are read where they are */
+        goes_on = dispatch_all(s, data, n, &used);
+        if (goes_on)
+            vt_buf_add(&s->in, data + used, n - used);
+    } else if (goes_on) {
+        vt_buf_add(&s->in, data, n);
+        goes_on = dispatch_all(s, s->in.data, s->in.len, &used);
+        if (goes_on)
+            vt_buf_consume(&s->in, used);
+    }
+    vt__sftp_exit(s);
+    return goes_on;
 }
 
 static bool flush(struct vt__sftp *s)
 {
     bool moved = false;
-    while (s->out_head < s->out.len && !vt__ssh_conn_full(s->conn)) {
-        ssize_t n = libssh2_channel_write(s->remote->ch, s->out.data + s->out_head,
-                                          s->out.len - s->out_head);
-        if (n == LIBSSH2_ERROR_EAGAIN || n == 0)
+    while (!s->gone && s->out_head < s->out.len) {
+        size_t n = s->cls->write(s->link, s->out.data + s->out_head, s->out.len - s->out_head);
+        if (!n)
             break;
-        if (n < 0) {
-            vt__ssh_conn_break(s->conn, "sending to the SFTP server");
-            return false;
-        }
-        s->out_head += (size_t)n;
+        s->out_head += n;
         moved = true;
     }
     if (s->out_head == s->out.len) {
@@ -220,92 +244,53 @@ static bool flush(struct vt__sftp *s)
     return moved;
 }
 
-/* False where the session has ended. */
-static bool receive(struct vt__sftp *s, bool *moved)
+bool vt__sftp_run(struct vt__sftp *s, bool *moved)
 {
-    for (int i = 0; i < max_reads; i++) {
-        vt_buf_reserve(&s->in, read_chunk);
-        ssize_t n = libssh2_channel_read(s->remote->ch, s->in.data + s->in.len, read_chunk);
-        if (n == LIBSSH2_ERROR_EAGAIN)
-            return true;
-        if (n < 0) {
-            vt__ssh_conn_break(s->conn, "reading from the SFTP server");
-            return false;
-        }
-        if (!n) {
-            if (libssh2_channel_eof(s->remote->ch) != 1)
-                return true;
-            protocol_error(s, "it ended");
-            return false;
-        }
-        s->in.len += (size_t)n;
-        *moved = true;
-        if (!dispatch_all(s))
-            return false;
-    }
-    return true;
-}
-
-static void step(struct vt__sftp *s, bool *moved)
-{
-    if (!receive(s, moved))
-        return;
-    /* what the server says besides is not for us, but would keep the channel from ending */
-    char ignored[4096];
-    while (libssh2_channel_read_stderr(s->remote->ch, ignored, sizeof ignored) > 0)
-        *moved = true;
     unsigned before = s->generation;
-    if (s->greeted && s->owner)
+    vt__sftp_enter(s);
+    if (!s->gone && s->greeted && s->owner)
         s->owner->step(s->user);
-    if (s->gone)
-        return;
-    *moved |= s->generation != before;
-    *moved |= flush(s);
-}
-
-static bool run(struct vt__ssh_remote *remote, void *user)
-{
-    struct vt__sftp *s = user;
-    (void)remote;
-    bool moved = false;
-    s->running = true;
-    step(s, &moved);
-    s->running = false;
-    if (s->gone)
-        release(s);
-    return moved;
+    if (!s->gone) {
+        *moved |= s->generation != before;
+        *moved |= flush(s);
+    }
+    bool goes_on = !s->gone;
+    vt__sftp_exit(s);
+    return goes_on;
 }
 
 /* ---- sessions ---- */
 
-static const struct vt__ssh_remote_class remote_class = {.run = run, .failed = failed};
-
-struct vt__sftp *vt__sftp_take(struct vt__ssh_conn *c, const struct vt__sftp_owner *owner,
-                               void *user)
+struct vt__sftp *vt__sftp_new(const struct vt__sftp_link *cls, void *link)
 {
-    struct vt__sftp *s = c->sftp;
-    c->sftp = NULL;
-    if (!s) {
-        s = vt_calloc(1, sizeof *s);
-        s->conn = c;
-        s->remote = vt__ssh_remote_start(c, "subsystem", "sftp", 4, false, &remote_class, s);
+    struct vt__sftp *s = vt_calloc(1, sizeof *s);
+    s->cls = cls;
+    s->link = link;
+    s->greeted = !cls->greets;
+    if (cls->greets) {
         vt__sftp_put_u32(&s->out, 5);
         vt_buf_putc(&s->out, VT__SFTP_INIT);
         vt__sftp_put_u32(&s->out, version);
     }
+    return s;
+}
+
+void vt__sftp_own(struct vt__sftp *s, const struct vt__sftp_owner *owner, void *user)
+{
     s->owner = owner;
     s->user = user;
-    return s;
+}
+
+void vt__sftp_kick(struct vt__sftp *s)
+{
+    s->cls->kick(s->link);
 }
 
 void vt__sftp_give(struct vt__sftp *s)
 {
-    if (s->under_way || s->conn->sftp || !s->greeted) {
-        vt__sftp_free(s);
-        return;
-    }
     s->owner = NULL;
-    s->conn->sftp = s;
+    if (s->under_way || !s->greeted || !s->cls->keep || !s->cls->keep(s->link, s))
+        vt__sftp_free(s);
 }
 
 enum vt_code vt__sftp_error(const struct vt__sftp_reply *reply, const char *doing, const char *path,

@@ -1,4 +1,5 @@
-/* SFTP version 3 (draft-ietf-secsh-filexfer-02) on a remote of the ssh channel.
+/* SFTP version 3 (draft-ietf-secsh-filexfer-02), over whatever link a channel has: a remote of the
+ * ssh channel (ssh_files.c), the guest agent (agent_files.c).
  *
  * Why not libssh2's own: its functions keep one request at a time in each SFTP session (no small
  * files side by side), its sftp_init() spins on a server without the subsystem, what a cancelled
@@ -56,8 +57,8 @@ enum {
 
 #define VT__SFTP_MAX_PACKET ((size_t)256 << 10)
 #define VT__SFTP_MAX_HANDLE ((size_t)256)
-/* Data in one request: with its header it fits into one packet of ssh */
-#define VT__SFTP_CHUNK ((size_t)32256)
+/* Data in one request, at most: with its header it fits into one frame of the agent */
+#define VT__SFTP_MAX_CHUNK ((size_t)61440)
 
 struct vt__sftp_attrs {
     bool has_size, has_mode;
@@ -90,10 +91,10 @@ bool vt__sftp_name_is_safe(const char *name, size_t n);
 /* ---- a session ---- */
 
 struct vt__sftp;
-struct vt__ssh_conn;
 
 typedef void (*vt__sftp_fn)(void *user, const struct vt__sftp_reply *reply);
 
+/* Who uses a session. */
 struct vt__sftp_owner {
     /* Issues requests as long as there is room; called after progress. */
     void (*step)(void *user);
@@ -101,9 +102,37 @@ struct vt__sftp_owner {
     void (*failed)(void *user, const struct vt_error *why);
 };
 
-/* Takes the connection's idle session, or begins a new one. The caller kicks the connection. */
-struct vt__sftp *vt__sftp_take(struct vt__ssh_conn *c, const struct vt__sftp_owner *owner,
-                               void *user);
+/* What carries a session. */
+struct vt__sftp_link {
+    size_t chunk; /* bytes of data in one request, at most VT__SFTP_MAX_CHUNK */
+    bool greets;  /* the versions are told first, as over ssh */
+    /* Takes one or more whole requests, or a part of them: how many bytes; 0 where there is no room
+     * now. A link that fails meanwhile takes nothing. */
+    size_t (*write)(void *link, const char *data, size_t n);
+    /* vt__sftp_run() now or soon. */
+    void (*kick)(void *link);
+    /* The user is done with a session that nothing is under way in. True: kept for later. */
+    bool (*keep)(void *link, struct vt__sftp *s);
+    /* The session is gone. */
+    void (*leave)(void *link);
+};
+
+/* A session without an owner. */
+struct vt__sftp *vt__sftp_new(const struct vt__sftp_link *cls, void *link);
+void vt__sftp_own(struct vt__sftp *s, const struct vt__sftp_owner *owner, void *user);
+/* Has the owner called: what it does first. */
+void vt__sftp_kick(struct vt__sftp *s);
+
+/* For links. Both return false where the session has ended (and may be freed already). */
+bool vt__sftp_received(struct vt__sftp *s, const char *data, size_t n);
+/* Lets the owner go on and writes what there is; *moved is set where something was done. */
+bool vt__sftp_run(struct vt__sftp *s, bool *moved);
+/* The link is gone: tells the owner, and frees the session. */
+void vt__sftp_lost(struct vt__sftp *s, const struct vt_error *why);
+/* Between these two a session that ends is not freed. */
+void vt__sftp_enter(struct vt__sftp *s);
+void vt__sftp_exit(struct vt__sftp *s);
+void vt__sftp_protocol_error(struct vt__sftp *s, const char *what);
 
 /* Gives it back for later use; where requests are under way it is closed instead. */
 void vt__sftp_give(struct vt__sftp *s);
@@ -111,7 +140,10 @@ void vt__sftp_give(struct vt__sftp *s);
 /* Closes it; no callback comes any more. */
 void vt__sftp_free(struct vt__sftp *s);
 
-/* True where a further request (with up to VT__SFTP_CHUNK bytes) may be sent now. */
+/* Bytes of data that fit into one request of it. */
+size_t vt__sftp_chunk(const struct vt__sftp *s);
+
+/* True where a further request (with up to a chunk of data) may be sent now. */
 bool vt__sftp_room(const struct vt__sftp *s);
 
 /* Building of requests: fields in order, then vt__sftp_send(). */

@@ -8,22 +8,15 @@
 #include "core/fs.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "guest/connecting.h"
 #include "guest/ssh_internal.h"
-
-static const double retry_first = 0.1, retry_most = 2, retry_growth = 1.6; /* seconds */
-
-struct connect_op {
-    struct vt_op op;
-    struct ssh *ssh; /* NULL once it has ended */
-    struct connect_op *next;
-};
 
 struct ssh {
     struct vt_channel base; /* first */
     char *host, *user, *key_file, *passphrase, *password;
     int port;
     char *host_key; /* pinned: configured, or the first that was accepted */
-    bool agent;
+    bool agent, known_only;
     struct vt_buf key; /* bytes of key_file, while connecting */
     struct vt_error key_error;
     struct vt__ssh_credentials cred;
@@ -31,10 +24,7 @@ struct ssh {
     struct vt__ssh_conn *conn;
     bool logged_in;
     struct vt__ssh_dial *dial;
-    struct vt_timer retry;
-    double pause;
-    struct connect_op *waiting; /* connect operations under way */
-    char reason[300];           /* why the latest attempt did not work */
+    struct vt__connecting connecting;
 };
 
 static struct ssh *ssh_of(const struct vt_channel *ch)
@@ -69,9 +59,10 @@ static void wipe_key(struct ssh *s)
 }
 
 /* Ends what was begun for a connection that nobody waits for any more, or that there is. */
-static void stop_connecting(struct ssh *s)
+static void stop_connecting(struct vt_channel *ch)
 {
-    vt_timer_clear(&s->retry);
+    struct ssh *s = ssh_of(ch);
+    vt_timer_clear(&s->connecting.retry);
     vt__ssh_dial_free(s->dial);
     s->dial = NULL;
     if (s->conn && !s->logged_in) {
@@ -84,71 +75,15 @@ static void stop_connecting(struct ssh *s)
     wipe_key(s);
 }
 
-static void complete_all(struct ssh *s, const struct vt_error *why)
+static void timed_out(const struct vt_channel *ch, struct vt_error *why)
 {
-    while (s->waiting) {
-        struct connect_op *x = s->waiting;
-        s->waiting = x->next;
-        x->ssh = NULL;
-        if (why)
-            vt_op_fail(&x->op, why);
-        else
-            vt_op_succeed(&x->op, NULL);
-    }
+    const struct ssh *s = ssh_of(ch);
+    vt_error_append(why, ": no ssh server answered at %s:%d: %s", s->host, s->port,
+                    s->connecting.reason[0] ? s->connecting.reason : "no connection yet");
+    vt_hint(why, "is the guest up, with an ssh server on this port?");
 }
-
-static void connect_abort(struct vt_op *op, struct vt_error *why)
-{
-    struct connect_op *x = (struct connect_op *)(void *)op;
-    struct ssh *s = x->ssh;
-    if (!s)
-        return;
-    struct connect_op **at = &s->waiting;
-    while (*at != x)
-        at = &(*at)->next;
-    *at = x->next;
-    x->ssh = NULL;
-    if (why->code == VT_ETIMEDOUT) {
-        vt_error_append(why, ": no ssh server answered at %s:%d: %s", s->host, s->port,
-                        s->reason[0] ? s->reason : "no connection yet");
-        vt_hint(why, "is the guest up, with an ssh server on this port?");
-    }
-    if (!s->waiting)
-        stop_connecting(s);
-}
-
-static void connect_free(struct vt_op *op)
-{
-    vt_loop_release(op->loop);
-}
-
-static const struct vt_op_class connect_class = {
-    .name = "ssh.connect", .abort = connect_abort, .free = connect_free};
 
 /* ---- from dialling to logged in ---- */
-
-static void dial(struct ssh *s);
-
-static void on_retry(struct vt_timer *timer)
-{
-    dial(timer->user);
-}
-
-static void set_reason(struct ssh *s, const char *text)
-{
-    size_t n = strlen(text);
-    if (n >= sizeof s->reason)
-        n = sizeof s->reason - 1;
-    memcpy(s->reason, text, n);
-    s->reason[n] = '\0';
-}
-
-static void retry_later(struct ssh *s, const struct vt_error *why)
-{
-    set_reason(s, why->message);
-    vt_timer_set(&s->retry, s->base.loop, s->pause, on_retry, s);
-    s->pause = s->pause * retry_growth < retry_most ? s->pause * retry_growth : retry_most;
-}
 
 /* An established connection went away by itself: its tasks were told already. */
 static void on_lost(void *user, const struct vt_error *why)
@@ -171,18 +106,18 @@ static void on_login(void *user, const struct vt_error *why, bool again, const c
         wipe_key(s);
         vt__ssh_remote_spare(s->conn);
         vt__ssh_conn_kick(s->conn);
-        complete_all(s, NULL);
+        vt__connecting_end(&s->connecting, NULL);
         return;
     }
     struct vt__ssh_conn *c = s->conn;
     s->conn = NULL;
     vt__ssh_conn_close(c, why);
     if (again) {
-        retry_later(s, why);
+        vt__connecting_again(&s->connecting, why);
         return;
     }
     wipe_key(s);
-    complete_all(s, why);
+    vt__connecting_end(&s->connecting, why);
 }
 
 static void on_won(void *user, int fd, const char *seen, size_t n)
@@ -192,7 +127,7 @@ static void on_won(void *user, int fd, const char *seen, size_t n)
     struct vt_error why = VT_ERROR_INIT;
     s->conn = vt__ssh_conn_new(s->base.loop, fd, seen, n, on_lost, s, &why);
     if (!s->conn) {
-        retry_later(s, &why);
+        vt__connecting_again(&s->connecting, &why);
         return;
     }
     s->logged_in = false;
@@ -206,17 +141,22 @@ static void on_won(void *user, int fd, const char *seen, size_t n)
         .password = s->password,
         .agent = s->agent,
         .host_key = s->host_key,
+        .known_only = s->known_only,
+        .host = s->host,
+        .port = s->port,
     };
     vt__ssh_login_start(s->conn, &s->cred, on_login, s);
 }
 
 static void on_note(void *user, const char *reason)
 {
-    set_reason(user, reason);
+    struct ssh *s = user;
+    vt__connecting_set_reason(&s->connecting, reason);
 }
 
-static void dial(struct ssh *s)
+static void dial(struct vt_channel *ch)
 {
+    struct ssh *s = ssh_of(ch);
     static const struct vt__ssh_dial_class cls = {.won = on_won, .note = on_note};
     s->dial = vt__ssh_dial_new(s->base.loop, s->host, s->port, &cls, s);
 }
@@ -241,32 +181,22 @@ static enum vt_code load_key(struct ssh *s, struct vt_error *err)
     return s->key_error.code;
 }
 
+static const struct vt__connecting_class connecting_class = {
+    .op = {.name = "ssh.connect", .abort = vt__connecting_abort, .free = vt__connecting_free},
+    .retry_first = 0.1,
+    .attempt = dial,
+    .stop = stop_connecting,
+    .timed_out = timed_out,
+};
+
 static struct vt_op *ssh_connect(struct vt_channel *ch, double timeout, vt_op_fn done, void *user,
                                  struct vt_error *err)
 {
     struct ssh *s = ssh_of(ch);
-    if (!(timeout > 0)) {
-        vt_fail(err, VT_EINVAL, "ssh.connect", "a connection needs a time-out of more than 0");
+    bool idle = !s->connecting.waiting && !s->logged_in;
+    if (timeout > 0 && idle && load_key(s, err))
         return NULL;
-    }
-    bool idle = !s->waiting && !s->logged_in;
-    if (idle && load_key(s, err))
-        return NULL;
-    struct connect_op *x = vt_op_new(sizeof *x, &connect_class, ch->loop, timeout, done, user);
-    vt_loop_hold(ch->loop);
-    if (s->logged_in) {
-        vt_op_succeed(&x->op, NULL);
-        return &x->op;
-    }
-    x->ssh = s;
-    x->next = s->waiting;
-    s->waiting = x;
-    if (idle) {
-        s->reason[0] = '\0';
-        s->pause = retry_first;
-        dial(s);
-    }
-    return &x->op;
+    return vt__connecting_add(&s->connecting, s->logged_in, timeout, done, user, err);
 }
 
 /* ---- the channel ---- */
@@ -285,8 +215,8 @@ static void ssh_drop(struct vt_channel *ch, const struct vt_error *why)
         s->logged_in = false;
         vt__ssh_conn_close(c, why);
     }
-    stop_connecting(s);
-    complete_all(s, why);
+    stop_connecting(ch);
+    vt__connecting_end(&s->connecting, why);
 }
 
 static void ssh_free(struct vt_channel *ch)
@@ -364,6 +294,8 @@ struct vt_channel *vt_ssh_new(struct vt_loop *loop, const struct vt_ssh_config *
     struct ssh *s = vt_calloc(1, sizeof *s);
     s->base.cls = &ssh_class;
     s->base.loop = loop;
+    s->connecting.cls = &connecting_class;
+    s->connecting.ch = &s->base;
     s->host = vt_strdup(config->host);
     s->port = config->port;
     s->user = vt_strdup(config->user);
@@ -372,6 +304,7 @@ struct vt_channel *vt_ssh_new(struct vt_loop *loop, const struct vt_ssh_config *
     s->password = vt_strdup(config->password);
     s->agent = config->agent;
     s->host_key = host_key;
+    s->known_only = config->known_only;
     return &s->base;
 }
 

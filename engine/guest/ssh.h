@@ -14,6 +14,8 @@ struct vt_ssh_config {
     bool agent;             /* also try the keys of SSH_AUTH_SOCK */
     const char *host_key;   /* "ssh-ed25519 AAAA…" as in known_hosts, pinned; NULL: the first key
                                that is seen is pinned for the channel's life */
+    bool known_only;        /* with host_key NULL: no credential is shown to any server; connecting
+                               fails with VT_EHOSTKEY, which tells the key it has */
 };
 
 /* Copies the configuration. VT_EINVAL with *err set (and NULL) where it is incomplete. */

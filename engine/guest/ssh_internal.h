@@ -7,7 +7,7 @@
  *   ssh_agent*.c    the keys of an ssh agent, without blocking
  *   ssh_remote.c    task: one channel of the session, from its opening to its closing
  *   ssh_exec.c      operation: a command on a remote
- *   sftp*.c         SFTP on a remote, and the transfer operation
+ *   ssh_files.c     sessions of SFTP (sftp*.c, transfer*.c) on a remote
  *
  * How libssh2 is kept from blocking. The session's send and receive functions are ours: they move
  * bytes between libssh2 and two buffers in memory. Sending thus never is partial, so the rule that
@@ -142,6 +142,9 @@ struct vt__ssh_credentials {
     const char *passphrase, *password;
     bool agent;
     const char *host_key; /* pinned: "TYPE BASE64", or NULL */
+    bool known_only;
+    const char *host; /* as configured, for messages */
+    int port;
 };
 
 /* Adds a task that logs in. done() is called once, from a step: `why` NULL on success, with the

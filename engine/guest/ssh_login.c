@@ -1,5 +1,6 @@
 /* Logging in: key exchange, host key, then the credentials in turn. */
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -191,6 +192,26 @@ static char *key_line(const unsigned char *blob, size_t n)
     return vt_buf_steal(&line);
 }
 
+static enum outcome refuse_unknown(struct login *l, const unsigned char *blob, size_t n)
+{
+    struct vt_error why = VT_ERROR_INIT;
+    const struct vt__ssh_credentials *cred = l->cred;
+    char *seen = fingerprint(blob, n), name[300];
+    if (cred->port == 22)
+        snprintf(name, sizeof name, "%s", cred->host);
+    else
+        snprintf(name, sizeof name, "[%s]:%d", cred->host, cred->port);
+    vt_fail(&why, VT_EHOSTKEY, "ssh",
+            "the host key of %s is not known, so nothing was sent to it. Its fingerprint is %s; "
+            "where that is the machine's own, this line makes it known: %s %s",
+            name, seen, name, l->host_key);
+    vt_hint(&why, "add the line to a known_hosts file, or give the key as host_key; "
+                  "`ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` on the machine shows its own");
+    vt_free(seen);
+    login_end(l, &why, false);
+    return ENDED;
+}
+
 static enum outcome check_host_key(struct login *l)
 {
     size_t n = 0;
@@ -205,6 +226,8 @@ static enum outcome check_host_key(struct login *l)
     }
     l->host_key = key_line(blob, n);
     const char *pinned = l->cred->host_key;
+    if (!pinned && l->cred->known_only)
+        return refuse_unknown(l, blob, n);
     if (!pinned || !strcmp(pinned, l->host_key)) {
         l->state = l->cred->key ? KEY : OFFERED;
         return NEXT;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "guest/ssh_internal.h"
 
 static struct vt__transfer *of(void *user)
 {
@@ -204,16 +203,12 @@ static void on_failed(void *user, const struct vt_error *why)
 {
     struct vt__transfer *t = of(user);
     t->sftp = NULL;
-    struct vt_error e = *why;
-    if (e.code == VT_EUNSUPPORTED)
-        vt_hint(&e, "enable it (OpenSSH: \"Subsystem sftp internal-sftp\" in sshd_config; dropbear "
-                    "needs OpenSSH's sftp-server), or move data by exec with input");
-    vt__transfer_fail(t, &e);
+    vt__transfer_fail(t, why);
 }
 
 static const struct vt__sftp_owner owner = {.step = on_step, .failed = on_failed};
 
-static enum vt_code check(const struct vt_transfer_opts *opts, const struct vt__ssh_conn *c,
+static enum vt_code check(const struct vt_transfer_opts *opts, const struct vt_channel *ch,
                           struct vt_error *err)
 {
     if (!(opts->timeout > 0) || isinf(opts->timeout))
@@ -226,17 +221,17 @@ static enum vt_code check(const struct vt_transfer_opts *opts, const struct vt__
         return vt_fail(err, VT_EINVAL, "transfer", "there is nothing to put");
     if (opts->direction != VT_PUT && opts->direction != VT_GET)
         return vt_fail(err, VT_EINVAL, "transfer", "a transfer is a put or a get");
-    if (!c)
+    if (!ch->cls->connected(ch))
         return vt_fail(err, VT_ESTATE, "transfer", "there is no connection to the guest");
     return VT_OK;
 }
 
-struct vt_op *vt__ssh_transfer(struct vt_channel *ch, const struct vt_transfer_opts *opts,
-                               vt_op_fn done, void *user, struct vt_error *err)
+struct vt_op *vt__transfer_start(struct vt_channel *ch, const struct vt_transfer_opts *opts,
+                                 vt__transfer_session_fn session, vt_op_fn done, void *user,
+                                 struct vt_error *err)
 {
     enum { default_limit = 1024 * 1024 };
-    struct vt__ssh_conn *c = vt__ssh_conn_of(ch);
-    if (check(opts, c, err))
+    if (check(opts, ch, err))
         return NULL;
     struct vt__transfer *t =
         vt_op_new(sizeof *t, &transfer_class, ch->loop, opts->timeout, done, user);
@@ -254,11 +249,11 @@ struct vt_op *vt__ssh_transfer(struct vt_channel *ch, const struct vt_transfer_o
         vt_buf_add(&t->memory, opts->data, opts->size);
     struct vt_error why = VT_ERROR_INIT;
     enum vt_code code = opts->direction == VT_PUT ? vt__put_start(t, &why) : vt__get_start(t, &why);
-    if (code) {
+    if (!code)
+        t->sftp = session(ch, &owner, t, &why);
+    if (t->sftp)
+        vt__sftp_kick(t->sftp);
+    else
         vt__transfer_fail(t, &why);
-        return &t->op;
-    }
-    t->sftp = vt__sftp_take(c, &owner, t);
-    vt__ssh_conn_kick(c);
     return &t->op;
 }

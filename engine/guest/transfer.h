@@ -81,6 +81,16 @@ size_t vt__read_digests(const char *out, size_t n, char (*hex)[65], size_t max);
 
 EVP_MD_CTX *vt__digest_new(void);
 
+/* A session of this channel for a transfer; owned at once. NULL with *err set where it has none. */
+typedef struct vt__sftp *(*vt__transfer_session_fn)(struct vt_channel *ch,
+                                                    const struct vt__sftp_owner *owner, void *user,
+                                                    struct vt_error *err);
+
+/* What transfer() of a channel with such sessions is. */
+struct vt_op *vt__transfer_start(struct vt_channel *ch, const struct vt_transfer_opts *opts,
+                                 vt__transfer_session_fn session, vt_op_fn done, void *user,
+                                 struct vt_error *err);
+
 extern const struct vt__direction vt__transfer_put, vt__transfer_get;
 
 /* Checks local files and makes t->work. */

@@ -213,13 +213,14 @@ static void on_data(void *user, const struct vt__sftp_reply *reply)
 void vt__get_file_pump(struct vt__get_file *f)
 {
     struct vt__transfer *t = f->t;
+    size_t chunk = vt__sftp_chunk(t->sftp);
     while (f->opened && !f->ended && !f->probing && vt__sftp_room(t->sftp)) {
         struct vt__get_chunk *c = vt_calloc(1, sizeof *c);
         uint64_t left = f->asked < f->size ? f->size - f->asked : 0;
         c->file = f;
         c->probe = f->probing = !left;
         c->offset = f->asked;
-        c->wanted = left && left < VT__SFTP_CHUNK ? (size_t)left : VT__SFTP_CHUNK;
+        c->wanted = left && left < chunk ? (size_t)left : chunk;
         f->asked += c->wanted;
         *f->tail = c;
         f->tail = &c->next;

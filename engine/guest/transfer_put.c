@@ -18,7 +18,7 @@ struct put_file {
     char *remote;
     int fd; /* -1: memory */
     unsigned mode;
-    uint64_t offset, acked; /* every write but the last has VT__SFTP_CHUNK bytes */
+    uint64_t offset, acked; /* every write but the last has a chunk of bytes */
     unsigned open_replies;  /* answers that are still to come */
     bool opened, at_end;
     bool known, special; /* what it is in the guest was told; it is a device, say: keeps its mode */
@@ -127,9 +127,9 @@ static void on_written(void *user, const struct vt__sftp_reply *reply)
         vt__transfer_refused(f->t, reply, "write", f->remote);
         return;
     }
-    uint64_t n = f->offset - f->acked;
-    if (n > VT__SFTP_CHUNK)
-        n = VT__SFTP_CHUNK;
+    uint64_t n = f->offset - f->acked, chunk = vt__sftp_chunk(f->t->sftp);
+    if (n > chunk)
+        n = chunk;
     f->acked += n;
     vt__transfer_count(f->t, n, f->remote);
     if (vt__transfer_alive(f->t))
@@ -139,16 +139,17 @@ static void on_written(void *user, const struct vt__sftp_reply *reply)
 /* The next piece of the file, whole chunks until the last. -1 where it cannot be read. */
 static ssize_t read_piece(struct put_file *f, char *buffer, const char **data)
 {
+    size_t chunk = vt__sftp_chunk(f->t->sftp);
     if (f->fd < 0) {
         const struct vt_buf *memory = &f->t->memory;
         size_t left = memory->len - (size_t)f->offset;
         *data = memory->data ? memory->data + f->offset : "";
-        return (ssize_t)(left < VT__SFTP_CHUNK ? left : VT__SFTP_CHUNK);
+        return (ssize_t)(left < chunk ? left : chunk);
     }
     size_t have = 0;
     *data = buffer;
-    while (have < VT__SFTP_CHUNK) {
-        ssize_t n = pread(f->fd, buffer + have, VT__SFTP_CHUNK - have, (off_t)(f->offset + have));
+    while (have < chunk) {
+        ssize_t n = pread(f->fd, buffer + have, chunk - have, (off_t)(f->offset + have));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -200,7 +201,7 @@ static void on_stat(void *user, const struct vt__sftp_reply *reply)
 static void pump_file(struct put_file *f)
 {
     struct vt__transfer *t = f->t;
-    char buffer[VT__SFTP_CHUNK];
+    char buffer[VT__SFTP_MAX_CHUNK];
     struct vt_buf fields = VT_BUF_INIT;
     while (f->opened && !f->at_end && vt__sftp_room(t->sftp)) {
         const char *data = NULL;
@@ -209,7 +210,7 @@ static void pump_file(struct put_file *f)
             vt__transfer_fail_sys(t, errno, "read the local file for", f->remote);
             break;
         }
-        f->at_end = n < (ssize_t)VT__SFTP_CHUNK;
+        f->at_end = n < (ssize_t)vt__sftp_chunk(t->sftp);
         if (n == 0)
             break;
         EVP_DigestUpdate(f->digest, data, (size_t)n);

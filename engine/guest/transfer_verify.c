@@ -4,7 +4,6 @@
 
 #include "core/mem.h"
 #include "core/text.h"
-#include "guest/ssh_internal.h"
 #include "guest/transfer.h"
 
 enum {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "image/describe.h"
+#include "image/qcow2.h"
 
 #define OP "image.open"
 
@@ -67,20 +68,12 @@ enum vt_code vt__image_check_kernel(const char *path, const char *arch, struct v
                    x86 ? "bzImage or ELF" : "Image or ELF");
 }
 
-/* QEMU's docs/interop/qcow2.txt: magic, then the version, big-endian. */
 enum vt_code vt__image_check_disk(const char *path, const char *format, struct vt_error *err)
 {
     struct head head;
+    struct vt_qcow2 disk;
     enum vt_code code = read_head(path, "disk", &head, err);
-    if (code || !strcmp(format, "raw"))
-        return code;
-    if (!has(&head, 0, "QFI\xfb", 4) || head.n < 104)
-        return vt_fail(err, VT_EIMAGE, OP, "%s is no qcow2 disk", path);
-    uint32_t version = (uint32_t)head.bytes[4] << 24 | (uint32_t)head.bytes[5] << 16 |
-                       (uint32_t)head.bytes[6] << 8 | head.bytes[7];
-    if (version != 2 && version != 3)
-        return vt_fail(err, VT_EIMAGE, OP, "%s is qcow2 of the unknown version %u", path, version);
-    return VT_OK;
+    return code || !strcmp(format, "raw") ? code : vt_qcow2_read(path, &disk, err);
 }
 
 enum vt_code vt__image_check_file(const char *path, const char *key, struct vt_error *err)

@@ -17,7 +17,7 @@
 #define MEMORY_MAX ((uint64_t)4 << 40)
 #define CPUS_MAX 512
 
-enum kind { TEXT, PATH, SIZE, COUNT, DURATION, FORMAT_NUMBER, OBJECT, IGNORED };
+enum kind { TEXT, PATH, SIZE, COUNT, DURATION, FORMAT_NUMBER, OBJECT, CHANNELS, IGNORED };
 
 struct key {
     const char *name;
@@ -35,12 +35,17 @@ static const struct key keys[] = {
     {.name = "append", .kind = TEXT, .offset = offsetof(struct vt_image, append)},
     {.name = "disk", .kind = PATH, .offset = offsetof(struct vt_image, disk)},
     {.name = "disk_format", .kind = TEXT, .offset = offsetof(struct vt_image, disk_format)},
+    {.name = "iso", .kind = PATH, .offset = offsetof(struct vt_image, iso)},
+    {.name = "seed", .kind = PATH, .offset = offsetof(struct vt_image, seed)},
+    {.name = "firmware", .kind = TEXT, .offset = offsetof(struct vt_image, firmware)},
     {.name = "memory", .kind = SIZE, .offset = offsetof(struct vt_image, memory)},
     {.name = "cpus", .kind = COUNT, .offset = offsetof(struct vt_image, cpus)},
     {.name = "ready", .kind = TEXT, .offset = offsetof(struct vt_image, ready)},
     {.name = "shutdown", .kind = TEXT, .offset = offsetof(struct vt_image, shutdown)},
     {.name = "reboot", .kind = TEXT, .offset = offsetof(struct vt_image, reboot)},
+    {.name = "update", .kind = TEXT, .offset = offsetof(struct vt_image, update)},
     {.name = "boot_deadline", .kind = DURATION, .offset = offsetof(struct vt_image, boot_deadline)},
+    {.name = "channels", .kind = CHANNELS},
     {.name = "ssh", .kind = OBJECT},
     {.name = "created", .kind = TEXT, .offset = offsetof(struct vt_image, created)},
 };
@@ -107,6 +112,25 @@ static enum vt_code read_count(const struct vt_image *image, const struct key *k
     return VT_OK;
 }
 
+static enum vt_code read_channels(struct vt_image *image, const json_t *value, struct vt_error *err)
+{
+    static const char *const known[] = {"agent", "ssh", "qga"};
+    size_t n = json_array_size(value);
+    if (!n || n > sizeof known / sizeof *known)
+        return wrong(image, "channels", "a list of \"agent\", \"ssh\", \"qga\"", err);
+    image->channels = vt_calloc(n + 1, sizeof *image->channels);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(json_array_get(value, i));
+        size_t k = 0;
+        while (name && k < sizeof known / sizeof *known && strcmp(known[k], name) != 0)
+            k++;
+        if (!name || k == sizeof known / sizeof *known)
+            return wrong(image, "channels", "a list of \"agent\", \"ssh\", \"qga\"", err);
+        image->channels[i] = vt_strdup(name);
+    }
+    return VT_OK;
+}
+
 static enum vt_code read_object(struct vt_image *image, const json_t *object,
                                 const struct key *known, size_t count, const char *prefix,
                                 struct vt_error *err);
@@ -133,6 +157,8 @@ static enum vt_code read_key(struct vt_image *image, const struct key *key, cons
         if (!json_is_object(value))
             return wrong(image, key->name, "an object", err);
         return read_object(image, value, ssh_keys, sizeof ssh_keys / sizeof *ssh_keys, "ssh.", err);
+    case CHANNELS:
+        return read_channels(image, value, err);
     case IGNORED:
         return VT_OK;
     }
@@ -196,8 +222,9 @@ static enum vt_code check_whole(const struct vt_image *image, const json_t *desc
             return missing(image, required[i], "", err);
     if (strcmp(image->arch, "x86_64") != 0 && strcmp(image->arch, "aarch64") != 0)
         return wrong(image, "arch", "\"x86_64\" or \"aarch64\"", err);
-    if (!image->kernel && !image->disk)
-        return missing(image, "kernel", ", and so is \"disk\": an image needs one of them", err);
+    if (!image->kernel && !image->disk && !image->iso)
+        return missing(image, "kernel",
+                       ", and so are \"disk\" and \"iso\": an image needs one of them", err);
     if (!image->kernel && (image->initrd || image->append))
         return missing(image, "kernel", ", but \"initrd\" or \"append\" is given", err);
     if (image->disk && !image->disk_format)
@@ -205,6 +232,14 @@ static enum vt_code check_whole(const struct vt_image *image, const json_t *desc
     if (image->disk_format && strcmp(image->disk_format, "qcow2") != 0 &&
         strcmp(image->disk_format, "raw") != 0)
         return wrong(image, "disk_format", "\"qcow2\" or \"raw\"", err);
+    if (image->firmware && strcmp(image->firmware, "bios") != 0 &&
+        strcmp(image->firmware, "efi") != 0)
+        return wrong(image, "firmware", "\"bios\" or \"efi\"", err);
+    if (image->firmware && image->kernel && !strcmp(image->firmware, "efi"))
+        return wrong(image, "firmware", "absent where \"kernel\" is given: no firmware boots it",
+                     err);
+    if (image->firmware && !strcmp(image->firmware, "bios") && strcmp(image->arch, "x86_64") != 0)
+        return wrong(image, "firmware", "\"efi\": there is no other for this architecture", err);
     if ((image->ssh_key || image->ssh_password || image->ssh_host_key) && !image->ssh_user)
         return missing(image, "ssh.user", "", err);
     return VT_OK;
@@ -216,6 +251,10 @@ enum vt_code vt__image_from_json(struct vt_image *image, const json_t *descripti
     image->cpus = 1;
     image->boot_deadline = 60;
     enum vt_code code = read_object(image, description, keys, sizeof keys / sizeof *keys, "", err);
+    if (!image->channels) {
+        image->channels = vt_calloc(2, sizeof *image->channels);
+        image->channels[0] = image->ssh_user ? vt_strdup("ssh") : NULL;
+    }
     return code ? code : check_whole(image, description, err);
 }
 
@@ -228,6 +267,10 @@ static enum vt_code check_files(const struct vt_image *image, struct vt_error *e
         code = vt__image_check_file(image->initrd, "initrd", err);
     if (!code && image->disk)
         code = vt__image_check_disk(image->disk, image->disk_format, err);
+    if (!code && image->iso)
+        code = vt__image_check_file(image->iso, "iso", err);
+    if (!code && image->seed)
+        code = vt__image_check_file(image->seed, "seed", err);
     if (!code && image->ssh_key)
         code = vt__image_check_file(image->ssh_key, "ssh.key", err);
     return code;

@@ -1,16 +1,18 @@
 /* The image store: folders below HOME/images. */
 #include "vmtest/image.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/fs.h"
 #include "core/mem.h"
-#include "core/paths.h"
 #include "core/text.h"
 #include "image/describe.h"
+#include "image/layout.h"
+#include "image/version.h"
+#include "vmtest/log.h"
 
 #define OP "image.open"
 
@@ -19,42 +21,31 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Half-built images and what else a script keeps there have names that begin with a dot. */
+/* A folder with at least one version. */
 static bool is_image(const char *store, const char *name)
 {
     if (!vt_is_plain_name(name))
         return false;
-    char *dir = vt_path_join(store, name), *json = vt_path_join(dir, "image.json");
-    bool found = vt_is_file(json);
-    vt_free(json);
+    char *dir = vt_path_join(store, name), *latest = vt__latest(dir);
+    bool found = latest != NULL;
+    vt_free(latest);
     vt_free(dir);
     return found;
 }
 
 enum vt_code vt_image_names(char ***names, size_t *count, struct vt_error *err)
 {
+    struct vt_error own = VT_ERROR_INIT;
+    struct vt__names all = {0};
     *names = NULL;
     *count = 0;
-    char *store = vt_home_dir("images", err);
-    if (!store)
-        return err ? err->code : VT_EIO;
-    DIR *dir = opendir(store);
-    if (!dir) {
-        enum vt_code code = vt_fail_sys(err, errno, "image.list", "cannot read %s", store);
-        vt_free(store);
-        return code;
+    char *store = vt__store_dir(&own);
+    if (store && !vt__list(store, is_image, by_name, &all, &own)) {
+        *names = all.v;
+        *count = all.n;
     }
-    for (struct dirent *e; (e = readdir(dir));) {
-        if (!is_image(store, e->d_name))
-            continue;
-        *names = vt_realloc(*names, (*count + 1) * sizeof **names);
-        (*names)[(*count)++] = vt_strdup(e->d_name);
-    }
-    closedir(dir);
     vt_free(store);
-    if (*count)
-        qsort(*names, *count, sizeof **names, by_name);
-    return VT_OK;
+    return vt_error_copy(err, &own);
 }
 
 void vt_image_names_free(char **names, size_t count)
@@ -64,76 +55,127 @@ void vt_image_names_free(char **names, size_t count)
     vt_free(names);
 }
 
-static enum vt_code not_found(const char *name, const char *where, struct vt_error *err)
+/* What was kept there before images had versions. */
+static enum vt_code old_layout(const char *name, const char *dir, struct vt_error *err)
 {
-    char **names;
-    size_t count;
-    enum vt_code code = vt_image_names(&names, &count, err);
-    if (code)
-        return code;
-    struct vt_buf list = VT_BUF_INIT;
-    for (size_t i = 0; i < count; i++)
-        vt_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
-    const char *const *known = (const char *const *)(void *)names;
-    const char *near = vt_nearest(name, known, count);
-    if (count)
-        code = vt_fail(err, VT_ENOTFOUND, OP, "no image \"%s\" in %s; there %s: %s", name, where,
-                       count == 1 ? "is" : "are", vt_buf_str(&list));
-    else
-        code = vt_fail(err, VT_ENOTFOUND, OP, "no image \"%s\": %s is empty", name, where);
-    if (near)
-        vt_hint(err, "did you mean \"%s\"?", near);
-    else
-        vt_hint(err, "scripts/image-small builds the image \"small\"");
-    vt_buf_free(&list);
-    vt_image_names_free(names, count);
+    enum vt_code code =
+        vt_fail(err, VT_EIMAGE, OP, "image \"%s\" in %s is of an older vmtest: it has no versions",
+                name, dir);
+    vt_hint(err, "build it anew: `vmtest image build %s`", name);
     return code;
 }
 
-static enum vt_code find_dir(const char *name, char **dir, struct vt_error *err)
+static enum vt_code choose_version(const char *store, const char *name, const char *image_dir,
+                                   char **version, struct vt_error *err)
 {
-    char *store = NULL;
+    char *latest = vt__latest(image_dir), *flat = vt_path_join(image_dir, "image.json");
     enum vt_code code = VT_OK;
-    if (strchr(name, '/')) {
-        *dir = realpath(name, NULL);
-        if (!*dir)
-            code = vt_fail_sys(err, errno, OP, "cannot open the image folder %s", name);
-        return code;
+    if (!latest)
+        code = vt_is_file(flat) ? old_layout(name, image_dir, err) : vt__no_image(name, store, err);
+    vt_free(flat);
+    if (!code && *version) {
+        char *dir = vt_path_join(image_dir, *version);
+        if (!vt_is_dir(dir))
+            code = vt__no_version(name, *version, image_dir, err);
+        vt_free(dir);
+    } else if (!code) {
+        *version = latest;
+        latest = NULL;
     }
-    store = vt_home_dir("images", err);
+    vt_free(latest);
+    return code;
+}
+
+enum vt_code vt__find_version(const char *text, struct vt__place *place, struct vt_error *err)
+{
+    *place = (struct vt__place){0};
+    char *store = vt__store_dir(err);
     if (!store)
         return err ? err->code : VT_EIO;
-    *dir = vt_path_join(store, name);
-    if (!vt_is_plain_name(name) || !vt_is_dir(*dir))
-        code = not_found(name, store, err);
-    if (code) {
-        vt_free(*dir);
-        *dir = NULL;
+    struct vt_error why = VT_ERROR_INIT;
+    enum vt_code code = vt__split_name(text, &place->name, &place->version, &why);
+    if (code)
+        code = strchr(text, '@') ? vt_error_copy(err, &why) : vt__no_image(text, store, err);
+    if (!code) {
+        place->image_dir = vt_path_join(store, place->name);
+        code = choose_version(store, place->name, place->image_dir, &place->version, err);
     }
+    if (code)
+        vt__place_free(place);
+    else
+        place->dir = vt_path_join(place->image_dir, place->version);
     vt_free(store);
     return code;
+}
+
+void vt__place_free(struct vt__place *place)
+{
+    vt_free(place->name);
+    vt_free(place->version);
+    vt_free(place->image_dir);
+    vt_free(place->dir);
+    *place = (struct vt__place){0};
+}
+
+/* A folder anywhere; one of the store is known by its name and version. */
+static enum vt_code find_folder(const char *path, struct vt__place *place, struct vt_error *err)
+{
+    *place = (struct vt__place){.dir = realpath(path, NULL)};
+    if (!place->dir)
+        return vt_fail_sys(err, errno, OP, "cannot open the image folder %s", path);
+    char *store = vt__store_dir(NULL), *real = store ? realpath(store, NULL) : NULL;
+    char *parent = vt_path_dir(place->dir), *grandparent = vt_path_dir(parent);
+    uint64_t key;
+    bool inside =
+        real && !strcmp(real, grandparent) && vt__version_parse(vt_path_base(place->dir), &key);
+    place->name = vt_strdup(vt_path_base(inside ? parent : place->dir));
+    place->version = inside ? vt_strdup(vt_path_base(place->dir)) : NULL;
+    vt_free(grandparent);
+    vt_free(parent);
+    free(real);
+    vt_free(store);
+    return VT_OK;
+}
+
+static void warn_deprecated(const struct vt_image *image)
+{
+    struct vt_image_version version;
+    if (image->version && !vt__version_load(image->dir, &version, NULL)) {
+        if (version.deprecated)
+            vt_log(VT_LOG_WARNING, "image %s@%s is deprecated: %s", image->name, image->version,
+                   version.deprecated);
+        vt__version_clear(&version);
+    }
 }
 
 enum vt_code vt_image_open(const char *name, struct vt_image **out, struct vt_error *err)
 {
     struct vt_error local = VT_ERROR_INIT;
+    struct vt__place place;
     err = err ? err : &local;
     *out = NULL;
     if (!name || !*name)
         return vt_fail(err, VT_EINVAL, OP, "an image needs a name");
-    char *dir = NULL;
-    enum vt_code code = find_dir(name, &dir, err);
+    enum vt_code code =
+        strchr(name, '/') ? find_folder(name, &place, err) : vt__find_version(name, &place, err);
     if (code)
         return code;
     struct vt_image *image = vt_calloc(1, sizeof *image);
-    image->name = vt_strdup(vt_path_base(dir));
-    image->dir = dir;
-    code = vt__image_describe(image, err);
-    if (code)
+    image->name = place.name;
+    image->version = place.version;
+    image->dir = place.dir;
+    vt_free(place.image_dir);
+    if (image->version)
+        code = vt_image_use(image->dir, &image->use, err);
+    if (!code)
+        code = vt__image_describe(image, err);
+    if (code) {
         vt_image_free(image);
-    else
-        *out = image;
-    return code;
+        return code;
+    }
+    warn_deprecated(image);
+    *out = image;
+    return VT_OK;
 }
 
 void vt_image_free(struct vt_image *image)
@@ -144,8 +186,14 @@ void vt_image_free(struct vt_image *image)
                      image->kernel,      image->initrd,  image->append,       image->disk,
                      image->disk_format, image->ready,   image->shutdown,     image->reboot,
                      image->ssh_user,    image->ssh_key, image->ssh_password, image->ssh_host_key,
-                     image->created};
+                     image->created,     image->version, image->iso,          image->seed,
+                     image->firmware,    image->update};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         vt_free(owned[i]);
+    for (size_t i = 0; image->channels && image->channels[i]; i++)
+        vt_free(image->channels[i]);
+    vt_free(image->channels);
+    if (image->use > 0)
+        close(image->use);
     vt_free(image);
 }

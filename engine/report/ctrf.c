@@ -156,6 +156,30 @@ static void next_tags(struct vt_buf *out, const struct vt__test *test)
     vt_buf_putc(out, ']');
 }
 
+static const char *media_type(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && !strcmp(dot, ".png") ? "image/png" : "text/plain";
+}
+
+static void next_attachments(struct vt_buf *out, const struct vt__test *test)
+{
+    if (!test->artifacts)
+        return;
+    next(out, "attachments");
+    for (size_t i = 0; i < json_array_size(test->artifacts); i++) {
+        const char *path = json_string_value(json_array_get(test->artifacts, i));
+        const char *name = strrchr(path, '/');
+        name = name ? name + 1 : path;
+        vt_buf_puts(out, i ? ", {\"name\": " : "[{\"name\": ");
+        quote(out, name, strlen(name));
+        next_text(out, "contentType", media_type(path));
+        next_text(out, "path", path);
+        vt_buf_putc(out, '}');
+    }
+    vt_buf_putc(out, ']');
+}
+
 /* What is ours alone. */
 static void next_extra(struct vt_buf *out, const struct vt__test *test)
 {
@@ -198,6 +222,7 @@ static void write_test(struct vt_buf *out, const struct vt__job *job, const stru
     next_attempts(out, test);
     next_lines(out, "stdout", &test->out);
     next_lines(out, "stderr", &test->err);
+    next_attachments(out, test);
     next_extra(out, test);
     vt_buf_putc(out, '}');
 }

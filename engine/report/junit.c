@@ -138,6 +138,19 @@ static void write_outcome(struct vt_buf *out, const struct vt__test *test, const
     vt_buf_printf(out, "</%s>\n", kind);
 }
 
+/* What it printed, and what it left to look at, as the CI systems' attachment lines. */
+static void write_system_out(struct vt_buf *out, const struct vt__test *test)
+{
+    struct vt_buf text = VT_BUF_INIT;
+    vt_buf_add(&text, test->out.data, test->out.len);
+    for (size_t i = 0; i < json_array_size(test->artifacts); i++)
+        vt_buf_printf(&text, "%s[[ATTACHMENT|%s]]\n",
+                      text.len && text.data[text.len - 1] != '\n' ? "\n" : "",
+                      json_string_value(json_array_get(test->artifacts, i)));
+    element(out, "      ", "system-out", &text);
+    vt_buf_free(&text);
+}
+
 static void write_test(struct vt_buf *out, const struct vt__job *job, const struct vt__test *test)
 {
     vt_buf_puts(out, "    <testcase");
@@ -160,7 +173,7 @@ static void write_test(struct vt_buf *out, const struct vt__job *job, const stru
         vt_buf_putc(out, '"');
     }
     const char *kind = kind_of(test->outcome);
-    if (!kind && !test->out.len && !test->err.len && !test->earlier_count) {
+    if (!kind && !test->out.len && !test->err.len && !test->earlier_count && !test->artifacts) {
         vt_buf_puts(out, "/>\n");
         return;
     }
@@ -176,7 +189,7 @@ static void write_test(struct vt_buf *out, const struct vt__job *job, const stru
         attribute(out, "type", vt_outcome_name(attempt->outcome));
         vt_buf_puts(out, "/>\n");
     }
-    element(out, "      ", "system-out", &test->out);
+    write_system_out(out, test);
     element(out, "      ", "system-err", &test->err);
     vt_buf_puts(out, "    </testcase>\n");
 }

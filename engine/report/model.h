@@ -21,10 +21,11 @@ struct vt__attempt { /* one that was not the last */
 };
 
 struct vt__test {
-    char *name;       /* never NULL, never empty */
-    char *cls, *file; /* or NULL */
-    int64_t line;     /* 0: not known */
-    json_t *tags;     /* array that is not empty, or NULL */
+    char *name;        /* never NULL, never empty */
+    char *cls, *file;  /* or NULL */
+    int64_t line;      /* 0: not known */
+    json_t *tags;      /* array that is not empty, or NULL */
+    json_t *artifacts; /* array of paths below the run's results, or NULL */
     bool started, ended;
     enum vt_outcome outcome;
     double start;                   /* seconds since 1970, 0: not known */
@@ -39,7 +40,8 @@ struct vt__test {
 
 struct vt__job {
     int64_t number;
-    char *suite; /* never NULL */
+    char *suite;   /* never NULL */
+    char *results; /* its folder below the run's results, or NULL */
     bool started, ended;
     char *outcome, *reason; /* of job_end, or NULL */
     double start, duration;

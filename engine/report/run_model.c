@@ -8,6 +8,7 @@
 
 #define JOBS_MAX 65536
 #define TESTS_MAX 1000000 /* per job */
+#define ARTIFACTS_MAX 100 /* per test */
 
 /* ---- texts ---- */
 
@@ -208,6 +209,23 @@ static void start_test(struct vt__model *m, struct vt__job *job, const struct vt
     job->running = test;
 }
 
+/* Paths of what a test left to look at, from the run's folder on. */
+static json_t *get_artifacts(const struct vt__job *job, const struct vt_event *event)
+{
+    json_t *given = vt_event_member(event, "artifacts"), *list = json_array();
+    for (size_t i = 0; i < json_array_size(given) && i < ARTIFACTS_MAX; i++) {
+        const char *path = json_string_value(json_array_get(given, i));
+        if (path && *path && strlen(path) <= VT__REPORT_SHORT)
+            json_array_append_new(list, job->results ? json_sprintf("%s/%s", job->results, path)
+                                                     : json_string(path));
+    }
+    json_decref(given);
+    if (json_array_size(list))
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static void end_test(struct vt__model *m, struct vt__job *job, const struct vt_event *event)
 {
     struct vt__test *test = get_test(job, vt_event_int(event, "id", 0));
@@ -224,6 +242,8 @@ static void end_test(struct vt__model *m, struct vt__job *job, const struct vt_e
     test->reason = get_text(m, event, "reason", VT__REPORT_SHORT);
     if (!test->reason)
         test->reason = get_text(m, event, "xfail", VT__REPORT_SHORT);
+    json_decref(test->artifacts);
+    test->artifacts = get_artifacts(job, event);
     if (job->running == test)
         job->running = NULL;
 }
@@ -335,6 +355,7 @@ static void job_event(struct vt__model *m, struct vt__job *job, const struct vt_
         job->started = true;
         job->start = now;
         take_text(m, &job->suite, event, "suite");
+        take_text(m, &job->results, event, "results");
         break;
     case VT_EVENT_JOB_END:
         end_job(m, job, event);
@@ -508,6 +529,7 @@ static void free_tests(struct vt__test **tests, size_t count)
         vt_buf_free(&test->out);
         vt_buf_free(&test->err);
         json_decref(test->tags);
+        json_decref(test->artifacts);
         vt_free(test);
     }
     vt_free(tests);
@@ -522,6 +544,7 @@ void vt__model_clear(struct vt__model *m)
         free_tests(job->tests, job->count);
         free_tests(job->problems, job->problem_count);
         vt_free(job->suite);
+        vt_free(job->results);
         vt_free(job->outcome);
         vt_free(job->reason);
         vt_buf_free(&job->out);

@@ -16,6 +16,7 @@
 #include "core/mem.h"
 #include "core/paths.h"
 #include "core/sys.h"
+#include "vmtest/named.h"
 #include "vmtest/registry.h"
 #include "vmtest/report.h"
 
@@ -106,7 +107,7 @@ void vt_sweep(void)
     char *root = vt_runtime_dir(NULL, NULL), *disks = vt_home_dir("scratch", NULL);
     DIR *d = root && disks ? opendir(root) : NULL;
     for (struct dirent *e; d && (e = readdir(d));) {
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.' || !strcmp(e->d_name, VT_NAMED_RUN)) /* of nobody's run */
             continue;
         char *runtime = vt_path_join(root, e->d_name), *lock = vt_path_join(runtime, "lock");
         if (!vt_lock_held(lock, NULL) && !is_new(runtime)) {

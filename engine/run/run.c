@@ -110,12 +110,13 @@ static void record_start(struct run *run)
         json_array_append_new(jobs, json_pack("{s:i, s:s}", "job", run->jobs[i].spec.number,
                                               "suite", run->jobs[i].spec.suite_name));
     const struct vt_run_opts *o = run->opts;
-    json_t *more =
-        json_pack("{s:i, s:s, s:s, s:s*, s:o, s:o, s:{s:s?, s:b, s:b, s:i, s:f, s:i}}", "version",
-                  1, "vmtest", VT_VERSION, "run", run->folders.run_id, "results",
-                  run->folders.results, "host", host_facts(), "jobs", jobs, "options", "filter",
-                  o->filter, "fail_fast", o->fail_fast, "dry_run", o->dry_run, "jobs",
-                  (int)run->limit, "timeout", o->test_timeout, "keep", (int)o->keep);
+    json_t *more = json_pack(
+        "{s:i, s:s, s:s, s:s*, s:o, s:o, s:{s:s?, s:s?, s:s?, s:f, s:b, s:b, s:i, s:f, s:i}}",
+        "version", 1, "vmtest", VT_VERSION, "run", run->folders.run_id, "results",
+        run->folders.results, "host", host_facts(), "jobs", jobs, "options", "filter", o->filter,
+        "driver", o->driver, "channel", o->channel, "wait", o->wait, "fail_fast", o->fail_fast,
+        "dry_run", o->dry_run, "jobs", (int)run->limit, "timeout", o->test_timeout, "keep",
+        (int)o->keep);
     json_object_update(event, more);
     json_decref(more);
     record_own(run, event);
@@ -318,6 +319,9 @@ static void plan_jobs(struct run *run, struct vt_suite *suites, size_t n)
             .runtime_dir = vt_strdup(run->folders.runtime),
             .scratch_dir = vt_strdup(run->folders.scratch),
             .filter = vt_strdup(o->filter),
+            .driver = vt_strdup(o->driver),
+            .channel = vt_strdup(o->channel),
+            .wait = o->wait,
             .fail_fast = o->fail_fast,
             .list_only = o->list_only,
             .dry_run = o->dry_run,

@@ -7,21 +7,37 @@
 
 #include "guest/channel.h"
 #include "loop/op.h"
+#include "vm/lease.h"
 #include "vmtest/vm.h"
+
+/* What a driver can do, before any VM is there: the docs' table is made of it. */
+struct vt_support {
+    enum { VT_NO, VT_SOMETIMES, VT_YES } can;
+    const char *why; /* of VT_NO: the reason; of VT_SOMETIMES: the condition */
+};
 
 struct vt_driver {
     const char *name;
-    bool virtual_clock; /* runs on a virtual clock (sim) */
+    const char *summary; /* "virtual machines by QEMU", for tables */
+    bool virtual_clock;  /* runs on a virtual clock (sim) */
+    bool needs_image;
+    double boot_deadline; /* seconds, where no image says; 0: 60 */
+    struct vt_support support[VT_CAP_COUNT_];
 
     /* Checks the configuration and allocates the instance; starts nothing. The configuration is
      * vm's own copy and outlives the instance. */
     enum vt_code (*create)(struct vt_vm *vm, const struct vt_vm_config *config, void **instance,
                            struct vt_error *err);
 
+    /* What the VM takes of this host while it runs; vm has it leased before start and restore.
+     * NULL: nothing (sim). What is set must live as long as the instance. */
+    void (*needs)(void *instance, struct vt_needs *needs);
+
     /* Kills what runs (unless leave_running) and frees. Must not call vm back afterwards. */
     void (*destroy)(void *instance, bool leave_running);
 
-    /* False with the reason in *why (VT_EUNSUPPORTED) where it cannot. */
+    /* For capabilities that are VT_SOMETIMES: false with the reason in *why (VT_EUNSUPPORTED) where
+     * this VM cannot. vm answers for the others from the table above. */
     bool (*supports)(void *instance, enum vt_capability cap, struct vt_error *why);
 
     /* Each ends `op` later with vt_op_succeed(op, NULL) or vt_op_fail(), once: `start` when the
@@ -34,12 +50,40 @@ struct vt_driver {
     void (*pause)(void *instance, struct vt_op *op);
     void (*resume)(void *instance, struct vt_op *op);
     void (*reset)(void *instance, struct vt_op *op);
+    /* Where the image's own command is not the way: has the guest restart cleanly and ends op when
+     * it was asked; vt_vm_restarted() follows when it comes up again. NULL: by that command. */
+    void (*reboot)(void *instance, struct vt_op *op);
 
     /* Forget this op: it was cancelled or timed out. The driver must not touch it again. */
     void (*forget)(void *instance, struct vt_op *op);
 
-    /* A new channel into the guest, once started. Owned by vm. */
-    struct vt_channel *(*channel)(void *instance, struct vt_error *err);
+    /* A new channel of this kind ("agent", "ssh", "qga") into the guest, once started. Owned by vm.
+     * NULL with VT_EUNSUPPORTED where this VM has no such way in. */
+    struct vt_channel *(*channel)(void *instance, const char *kind, struct vt_error *err);
+
+    /* Snapshots. `dir` exists and is empty; the driver adds to `facts` what restore needs to know.
+     * The VM is defined, stopped, running or paused, and goes on as it was. Names in facts are
+     * relative to dir, or absolute for what lies elsewhere. */
+    void (*snapshot)(void *instance, const char *dir, json_t *facts, struct vt_op *op);
+    /* VT_OK where snapshot() can do it now, in this state of the guest; else the reason. */
+    enum vt_code (*snapshot_check)(void *instance, struct vt_error *err);
+    /* Ends what runs and goes on where the snapshot was taken; ends op when the guest's processors
+     * run, or, for a snapshot without memory, when its disks are in place and nothing runs. */
+    void (*restore)(void *instance, const char *dir, const json_t *facts, struct vt_op *op);
+    enum vt_code (*restore_check)(void *instance, const char *dir, const json_t *facts,
+                                  struct vt_error *err);
+
+    void (*screenshot)(void *instance, const char *path, struct vt_op *op);
+    /* Each chord: QKeyCode names held together, joined by '-'. */
+    void (*send_keys)(void *instance, const char *const *chords, struct vt_op *op);
+    /* Never waits: VT_EBUSY where the guest does not read what was written before. */
+    enum vt_code (*console_write)(void *instance, const void *data, size_t n, struct vt_error *err);
+    void (*share)(void *instance, const struct vt_share *share, struct vt_op *op);
+    void (*unshare)(void *instance, const char *name, struct vt_op *op);
+    void (*resize_disk)(void *instance, const char *name, uint64_t size, struct vt_op *op);
+
+    /* Takes up what runs in state_dir; ends op, after telling vt_vm_attached(). */
+    void (*attach)(void *instance, struct vt_op *op);
 
     double (*time_scale)(void *instance);
 
@@ -56,12 +100,22 @@ void vt_vm_ended(struct vt_vm *vm, bool crashed, const char *reason);
 /* The guest restarted (by itself or by reset): connections are dead, it will be ready anew. */
 void vt_vm_restarted(struct vt_vm *vm);
 
+/* What attach found. */
+void vt_vm_attached(struct vt_vm *vm, bool paused);
+
 /* Bytes of the serial console, as they come. */
 void vt_vm_console_bytes(struct vt_vm *vm, const char *data, size_t n);
+
+/* Holds the VM's lease from start on: a hypervisor's process inherits it, so that the lease lives
+ * with that. -1: there is none. */
+int vt_vm_lease_fd(const struct vt_vm *vm);
 
 struct vt_loop *vt_vm_loop(const struct vt_vm *vm);
 
 /* Makes a driver known by its name. Called once for each, by vt_drivers_init(). */
 void vt_driver_register(const struct vt_driver *driver);
+
+/* All that were made known, NULL-terminated. */
+const struct vt_driver *const *vt_drivers(void);
 
 #endif

@@ -7,6 +7,7 @@
 
 #define DRIVER_START_S 60.0 /* for the hypervisor's own start, acceleration probe included */
 #define DRIVER_CALL_S 30.0  /* for pause, resume, reset, kill */
+#define SETTLE_S 60.0       /* for a guest that was restored paused; scaled */
 #define STOP_S 30.0         /* for a guest to power off; scaled */
 #define BOOT_S 60.0         /* where an image does not say; scaled */
 
@@ -52,8 +53,9 @@ void vt__vm_forget_driver_ops(struct vt_vm *vm)
     }
 }
 
-static struct vt_op *call_driver(struct vt_vm *vm, void (*fn)(void *, struct vt_op *),
-                                 vt_op_fn done, void *user)
+struct vt_op *vt__vm_call_driver(struct vt_vm *vm,
+                                 void (*fn)(void *instance, struct vt_op *op, void *args),
+                                 void *args, vt_op_fn done, void *user)
 {
     struct driver_op *inner =
         vt_op_new(sizeof *inner, &driver_class, vm->loop, INFINITY, done, user);
@@ -62,8 +64,25 @@ static struct vt_op *call_driver(struct vt_vm *vm, void (*fn)(void *, struct vt_
     if (vm->driver_ops)
         vm->driver_ops->prev = inner;
     vm->driver_ops = inner;
-    fn(vm->instance, &inner->op);
+    fn(vm->instance, &inner->op, args);
     return &inner->op;
+}
+
+struct plain_call {
+    void (*fn)(void *instance, struct vt_op *op);
+};
+
+static void call_plain(void *instance, struct vt_op *op, void *args)
+{
+    const struct plain_call *call = args;
+    call->fn(instance, op);
+}
+
+static struct vt_op *call_driver(struct vt_vm *vm, void (*fn)(void *, struct vt_op *),
+                                 vt_op_fn done, void *user)
+{
+    struct plain_call call = {.fn = fn};
+    return vt__vm_call_driver(vm, call_plain, &call, done, user);
 }
 
 static void op_free(struct vt_op *op)
@@ -89,10 +108,20 @@ static void fail_ended(struct vm_op *self)
 
 /* --- waiting until the guest answers: the last part of start and reboot --- */
 
-static void on_connected(struct vt_op *inner, void *user)
+static void on_network(struct vt_op *inner, void *user)
 {
     struct vm_op *self = user;
     if (inner_succeeded(self, inner))
+        vt_op_succeed(&self->op, NULL);
+}
+
+static void on_connected(struct vt_op *inner, void *user)
+{
+    struct vm_op *self = user;
+    if (!inner_succeeded(self, inner))
+        return;
+    self->inner = vt__vm_network_setup(self->vm, on_network, self);
+    if (!self->inner)
         vt_op_succeed(&self->op, NULL);
 }
 
@@ -121,7 +150,7 @@ static void await_ready(struct vm_op *self)
 
 static double boot_deadline(const struct vt_vm *vm)
 {
-    double s = vm->config.image ? vm->config.image->boot_deadline : BOOT_S;
+    double s = vm->config.image ? vm->config.image->boot_deadline : vm->driver->boot_deadline;
     return (s > 0 ? s : BOOT_S) * vt_vm_time_scale(vm);
 }
 
@@ -132,12 +161,15 @@ static void boot_abort(struct vt_op *op, struct vt_error *why)
     vt__vm_op_forget_inner(self);
     if (why->code != VT_ETIMEDOUT)
         return;
-    const char *what = self->vm->state == VT_VM_STARTING ? "the hypervisor did not start it"
+    const char *what = self->vm->state == VT_VM_STARTING ? "it did not start"
                        : self->waits_ready               ? "it did not finish booting"
                                                          : "it did not answer";
     vt_error_append(why, ": VM %s: %s", self->vm->config.name, what);
     vt__vm_add_console(self->vm, why);
-    vt_hint(why, "the whole console is in its console.log; give a slow guest a longer time-out");
+    vt_hint(why, "%sgive a slow guest a longer time-out",
+            vt_vm_supports(self->vm, VT_CAP_CONSOLE, NULL)
+                ? "the whole console is in its console.log; "
+                : "");
 }
 
 /* --- start --- */
@@ -154,16 +186,19 @@ static void on_killed_quietly(struct vt_op *inner, void *user)
     vt_vm_ended(user, false, "killed");
 }
 
+void vt__vm_give_up_start(struct vt_vm *vm, const char *reason)
+{
+    vm->kill_asked = true;
+    vt__vm_set_state(vm, VT_VM_STOPPING, reason);
+    call_driver(vm, vm->driver->kill, on_killed_quietly, vm);
+}
+
 static void start_abort(struct vt_op *op, struct vt_error *why)
 {
     struct vm_op *self = (struct vm_op *)(void *)op;
-    struct vt_vm *vm = self->vm;
     boot_abort(op, why);
-    if (vm->state == VT_VM_STARTING) { /* half started: nobody else would end it */
-        vm->kill_asked = true;
-        vt__vm_set_state(vm, VT_VM_STOPPING, "start given up");
-        call_driver(vm, vm->driver->kill, on_killed_quietly, vm);
-    }
+    if (self->vm->state == VT_VM_STARTING) /* nobody else would end it */
+        vt__vm_give_up_start(self->vm, "start given up");
 }
 
 static const struct vt_op_class start_class = {
@@ -192,21 +227,35 @@ static void on_started(struct vt_op *inner, void *user)
     await_ready(self);
 }
 
+static double start_deadline(const struct start_op *start)
+{
+    return start->timeout > 0 ? start->timeout : DRIVER_START_S;
+}
+
+static void start_admitted(struct vm_op *self)
+{
+    struct vt_vm *vm = self->vm;
+    vt_op_set_deadline(&self->op, start_deadline((struct start_op *)(void *)self));
+    self->inner = call_driver(vm, vm->driver->start, on_started, self);
+}
+
 struct vt_op *vt_vm_start(struct vt_vm *vm, bool wait_ready, double timeout, vt_op_fn done,
                           void *user, struct vt_error *err)
 {
     if (vt__vm_need_state(vm, STATE(DEFINED) | STATE(STOPPED) | STATE(CRASHED), "vm.start", err))
         return NULL;
-    struct vm_op *self = vt__vm_op_new(vm, sizeof(struct start_op), &start_class,
-                                       timeout > 0 ? timeout : DRIVER_START_S, done, user);
+    struct vm_op *self =
+        vt__vm_op_new(vm, sizeof(struct start_op), &start_class, INFINITY, done, user);
     struct start_op *start = (struct start_op *)(void *)self;
     start->wait_ready = wait_ready;
     start->timeout = timeout;
+    vt_op_set_deadline(&self->op, start_deadline(start) + vm->config.wait);
     self->ended = fail_ended;
-    vm->kill_asked = false;
+    vm->kill_asked = vm->held = false;
     vt__console_restart(&vm->console);
+    vt__vm_channel_free(vm);
     vt__vm_set_state(vm, VT_VM_STARTING, NULL);
-    self->inner = call_driver(vm, vm->driver->start, on_started, self);
+    vt__vm_admit(self, start_admitted);
     return &self->op;
 }
 
@@ -215,10 +264,10 @@ struct vt_op *vt_vm_start(struct vt_vm *vm, bool wait_ready, double timeout, vt_
 static void stop_ended(struct vm_op *self)
 {
     vt__vm_op_forget_inner(self);
-    if (self->vm->state == VT_VM_CRASHED)
-        vt_op_fail(&self->op, &self->vm->end);
-    else
+    if (self->vm->state == VT_VM_STOPPED)
         vt_op_succeed(&self->op, NULL);
+    else
+        vt_op_fail(&self->op, &self->vm->end);
 }
 
 static void stop_abort(struct vt_op *op, struct vt_error *why)
@@ -290,9 +339,11 @@ struct vt_op *vt_vm_stop(struct vt_vm *vm, double timeout, vt_op_fn done, void *
 
 /* --- kill --- */
 
-static void nothing(struct vm_op *self)
+/* Where it ended, the driver ends this one too; else it was restored meanwhile. */
+static void kill_ended(struct vm_op *self)
 {
-    (void)self; /* the driver ends it */
+    if (self->vm->state == VT_VM_STARTING)
+        fail_ended(self);
 }
 
 static void plain_abort(struct vt_op *op, struct vt_error *why)
@@ -321,7 +372,7 @@ struct vt_op *vt_vm_kill(struct vt_vm *vm, vt_op_fn done, void *user, struct vt_
                           "vm.kill", err))
         return NULL;
     struct vm_op *self = vt__vm_op_new(vm, sizeof *self, &kill_class, DRIVER_CALL_S, done, user);
-    self->ended = nothing;
+    self->ended = kill_ended;
     vm->kill_asked = true;
     self->inner = call_driver(vm, vm->driver->kill, on_killed, self);
     return &self->op;
@@ -340,14 +391,20 @@ static void on_pause(struct vt_op *inner, void *user)
     if (!inner_succeeded(self, inner))
         return;
     vt__vm_set_state(self->vm, self->op.cls == &pause_class ? VT_VM_PAUSED : VT_VM_RUNNING, NULL);
-    vt_op_succeed(&self->op, NULL);
+    if (self->op.cls == &resume_class && self->vm->held) {
+        vt_op_set_deadline(&self->op, SETTLE_S * vt_vm_time_scale(self->vm));
+        vt__vm_settle(self);
+    } else {
+        vt_op_succeed(&self->op, NULL);
+    }
 }
 
 static struct vt_op *pause_or_resume(struct vt_vm *vm, const struct vt_op_class *cls,
                                      unsigned needed, void (*fn)(void *, struct vt_op *),
                                      vt_op_fn done, void *user, struct vt_error *err)
 {
-    if (!vt_vm_supports(vm, VT_CAP_PAUSE, err) || vt__vm_need_state(vm, needed, cls->name, err))
+    if (!vt_vm_supports(vm, VT_CAP_PAUSE, err) || vt__vm_need_state(vm, needed, cls->name, err) ||
+        vt__vm_need_idle(vm, cls->name, err))
         return NULL;
     struct vm_op *self = vt__vm_op_new(vm, sizeof *self, cls, DRIVER_CALL_S, done, user);
     self->ended = fail_ended;
@@ -401,9 +458,9 @@ struct vt_op *vt_vm_reboot(struct vt_vm *vm, bool hard, double timeout, vt_op_fn
 {
     const char *command = vm->config.image ? vm->config.image->reboot : "reboot";
     if (vt__vm_need_state(vm, STATE(RUNNING), "vm.reboot", err) ||
-        (hard && !vt_vm_supports(vm, VT_CAP_RESET, err)))
+        vt__vm_need_idle(vm, "vm.reboot", err) || (hard && !vt_vm_supports(vm, VT_CAP_RESET, err)))
         return NULL;
-    if (!hard && !command) {
+    if (!hard && !command && !vm->driver->reboot) {
         vt_fail(err, VT_EUNSUPPORTED, "vm.reboot", "the image of VM %s names no reboot command",
                 vm->config.name);
         vt_hint(err, "use vm:reboot{hard=true}");
@@ -413,8 +470,9 @@ struct vt_op *vt_vm_reboot(struct vt_vm *vm, bool hard, double timeout, vt_op_fn
     struct vm_op *self = vt__vm_op_new(vm, sizeof *self, &reboot_class, s, done, user);
     self->ended = fail_ended;
     self->restarted = await_ready;
-    if (hard) {
-        self->inner = call_driver(vm, vm->driver->reset, on_reset_asked, self);
+    if (hard || vm->driver->reboot) {
+        self->inner =
+            call_driver(vm, hard ? vm->driver->reset : vm->driver->reboot, on_reset_asked, self);
         return &self->op;
     }
     self->inner = guest_command(self, command, on_reboot_command);

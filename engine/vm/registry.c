@@ -24,6 +24,10 @@ void vt__registry_write(const struct vt_vm *vm)
     json_t *facts = vt_vm_info(vm);
     json_object_set_new(facts, "name", json_string(vm->config.name));
     json_object_set_new(facts, "scratch_dir", json_string(vm->config.scratch_dir));
+    if (vm->config.persistent)
+        json_object_set_new(facts, "persistent", json_true());
+    json_object_set_new(facts, "console_log", json_string(vm->config.console_log));
+    json_object_set_new(facts, "config", vt_vm_config_to_json(&vm->config));
     char *path = vt_path_join(vm->config.state_dir, "vm.json");
     if (vt_json_save(path, facts, 0600, &err))
         vt_log(VT_LOG_WARNING, "`vmtest vm` will not see VM %s: %s", vm->config.name, err.message);
@@ -36,7 +40,8 @@ void vt__registry_remove(const struct vt_vm *vm)
     struct vt_error err = VT_ERROR_INIT;
     if (vm->config.state_dir && vt_remove_tree(vm->config.state_dir, &err))
         vt_log(VT_LOG_WARNING, "%s", err.message);
-    if (vm->config.scratch_dir && vt_remove_tree(vm->config.scratch_dir, &err))
+    if (vm->config.scratch_dir && !vm->config.persistent &&
+        vt_remove_tree(vm->config.scratch_dir, &err))
         vt_log(VT_LOG_WARNING, "%s", err.message);
 }
 
@@ -66,7 +71,9 @@ static void add(struct list *list, const char *run, bool run_alive, char *dir)
             .run = vt_strdup(run),
             .name = vt_strdup(vt_json_str(facts, "name", "?")),
             .dir = vt_strdup(dir),
-            .scratch_dir = vt_strdup(vt_json_str(facts, "scratch_dir", NULL)),
+            .scratch_dir = vt_json_bool(facts, "persistent", false)
+                               ? NULL
+                               : vt_strdup(vt_json_str(facts, "scratch_dir", NULL)),
             .pid = alive ? pid : 0,
             .run_alive = run_alive,
             .facts = facts,

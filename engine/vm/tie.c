@@ -17,21 +17,27 @@
 #include "core/fs.h"
 #include "core/mem.h"
 #include "core/sys.h"
+#include "vmtest/store.h"
 
-enum vt_code vt_tie_begin(struct vt_args *args, const char *lock, bool tied, struct vt_error *err)
+static void add_option(struct vt_args *args, const char *name, const char *value)
 {
-    const char *set = getenv("VMTEST_PROGRAM");
-    char *self = set && *set ? vt_strdup(set) : vt_self_path();
+    if (!value)
+        return;
+    vt_args_add(args, name);
+    vt_args_add(args, value);
+}
+
+enum vt_code vt_tie_begin(struct vt_args *args, const struct vt_tie *tie, struct vt_error *err)
+{
+    char *self = vt_own_program();
     if (!self)
         return vt_fail(err, VT_EIO, "vm.start", "cannot tell the path of this program");
     vt_args_add(args, self);
     vt_free(self);
     vt_args_add(args, "__tie");
-    if (lock) {
-        vt_args_add(args, "--lock");
-        vt_args_add(args, lock);
-    }
-    if (tied) {
+    add_option(args, "--lock", tie->lock);
+    add_option(args, "--use", tie->use);
+    if (tie->tied) {
         vt_args_add(args, "--tied");
         vt_args_printf(args, "%ld", (long)getpid());
     }
@@ -107,24 +113,41 @@ static int take_lock(const char *path)
     return 0;
 }
 
+static int use_image(const char *dir)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    int fd;
+    if (vt_image_use(dir, &fd, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return VT_TIE_NOT_RUN;
+    }
+    fcntl(fd, F_SETFD, 0); /* the program shall hold it */
+    return 0;
+}
+
 int vt_tie_main(int argc, char **argv)
 {
-    const char *lock = NULL;
+    const char *lock = NULL, *use = NULL;
     long parent = 0;
     int at = 2;
     for (; at + 1 < argc && strcmp(argv[at], "--") != 0; at += 2) {
         if (!strcmp(argv[at], "--lock"))
             lock = argv[at + 1];
+        else if (!strcmp(argv[at], "--use"))
+            use = argv[at + 1];
         else if (!strcmp(argv[at], "--tied"))
             parent = strtol(argv[at + 1], NULL, 10);
         else
             break;
     }
     if (parent < 0 || at + 1 >= argc || strcmp(argv[at], "--") != 0) {
-        fputs("usage: vmtest __tie [--lock FILE] [--tied PID] -- PROGRAM [ARGUMENT…]\n", stderr);
+        fputs("usage: vmtest __tie [--lock FILE] [--use DIR] [--tied PID] -- PROGRAM [ARGUMENT…]\n",
+              stderr);
         return VT_TIE_USAGE;
     }
     int code = lock ? take_lock(lock) : 0;
+    if (!code && use)
+        code = use_image(use);
     if (code)
         return code;
     return parent ? run_tied(parent, argv + at + 1) : become(argv + at + 1);

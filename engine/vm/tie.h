@@ -1,10 +1,11 @@
 /* Ties a hypervisor's process to this one, so that nothing stays behind when vmtest is killed.
  *
  * The hypervisor is not started directly but by the hidden command
- *   vmtest __tie [--lock FILE] [--tied PID] -- PROGRAM ARGUMENT…
- * which takes the kernel's lock on FILE (if any), asks to be killed when its parent PID ends, and
- * becomes PROGRAM. The lock is held, with the process's id in the file, for exactly as long as
- * PROGRAM lives. Where the kernel cannot kill a process with its parent (macOS), the command stays
+ *   vmtest __tie [--lock FILE] [--use DIR] [--tied PID] -- PROGRAM ARGUMENT…
+ * which takes the kernel's lock on FILE (if any), marks the image's version in DIR as used (if any,
+ * see vt_image_use), asks to be killed when its parent PID ends, and becomes PROGRAM. The lock is
+ * held, with the process's id in the file, and the image is in use, for exactly as long as PROGRAM
+ * lives. Where the kernel cannot kill a process with its parent (macOS), the command stays
  * as PROGRAM's parent, in the same process group, and watches. */
 #ifndef VT_VM_TIE_H
 #define VT_VM_TIE_H
@@ -26,9 +27,14 @@ enum vt_tie_exit {
  * (on macOS also with the program's exit status). */
 int vt_tie_main(int argc, char **argv);
 
-/* Begins the argv of a tied process: the caller adds PROGRAM and its arguments. `tied` false: it
- * may outlive this process. `lock` may be NULL. The vmtest program is $VMTEST_PROGRAM, else this
- * program itself. */
-enum vt_code vt_tie_begin(struct vt_args *args, const char *lock, bool tied, struct vt_error *err);
+struct vt_tie {
+    const char *lock; /* path of a lock file, or NULL */
+    const char *use;  /* folder of an image's version, or NULL */
+    bool tied;        /* false: it may outlive this process */
+};
+
+/* Begins the argv of a tied process: the caller adds PROGRAM and its arguments. The vmtest program
+ * is $VMTEST_PROGRAM, else this program itself. */
+enum vt_code vt_tie_begin(struct vt_args *args, const struct vt_tie *tie, struct vt_error *err);
 
 #endif

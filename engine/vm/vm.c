@@ -21,9 +21,29 @@ static const char *const state_names[] = {
 };
 
 static const char *const capability_names[VT_CAP_COUNT_] = {
-    [VT_CAP_START] = "start", [VT_CAP_STOP] = "stop",   [VT_CAP_KILL] = "kill",
-    [VT_CAP_PAUSE] = "pause", [VT_CAP_RESET] = "reset", [VT_CAP_CONSOLE] = "console",
-    [VT_CAP_EXEC] = "exec",   [VT_CAP_FILES] = "files",
+    [VT_CAP_START] = "start",
+    [VT_CAP_STOP] = "stop",
+    [VT_CAP_KILL] = "kill",
+    [VT_CAP_PAUSE] = "pause",
+    [VT_CAP_RESET] = "reset",
+    [VT_CAP_CONSOLE] = "console",
+    [VT_CAP_CONSOLE_WRITE] = "console_write",
+    [VT_CAP_EXEC] = "exec",
+    [VT_CAP_FILES] = "files",
+    [VT_CAP_SNAPSHOT] = "snapshot",
+    [VT_CAP_SCREENSHOT] = "screenshot",
+    [VT_CAP_KEYS] = "keys",
+    [VT_CAP_VNC] = "vnc",
+    [VT_CAP_DISKS] = "disks",
+    [VT_CAP_NBD] = "nbd",
+    [VT_CAP_RESIZE] = "resize_disk",
+    [VT_CAP_SHARES] = "shares",
+    [VT_CAP_HOT_SHARE] = "hot_share",
+    [VT_CAP_NAT] = "nat",
+    [VT_CAP_FORWARD] = "forward",
+    [VT_CAP_ISOLATED] = "isolated",
+    [VT_CAP_BRIDGED] = "bridged",
+    [VT_CAP_NO_NETWORK] = "no_network",
 };
 
 const char *vt_vm_state_name(enum vt_vm_state state)
@@ -47,9 +67,21 @@ void vt_driver_register(const struct vt_driver *driver)
     driver_names[n] = driver->name;
 }
 
+const struct vt_driver *const *vt_drivers(void)
+{
+    return drivers;
+}
+
 const char *const *vt_driver_names(void)
 {
     return driver_names;
+}
+
+static const char *const channel_names[] = {"agent", "ssh", "qga", NULL};
+
+const char *const *vt_channel_names(void)
+{
+    return channel_names;
 }
 
 static const struct vt_driver *find_driver(const char *name, struct vt_error *err)
@@ -65,77 +97,47 @@ static const struct vt_driver *find_driver(const char *name, struct vt_error *er
     return NULL;
 }
 
-static enum vt_code check_config(const struct vt_vm_config *c, const struct vt_driver *driver,
-                                 struct vt_error *err)
-{
-    if (!c->name || !vt_is_plain_name(c->name))
-        return vt_fail(err, VT_EINVAL, "vm.new",
-                       "\"%s\" cannot be a VM's name: 1 to 64 letters, digits, '.', '_', '-'",
-                       c->name ? c->name : "");
-    if (!c->image && !driver->virtual_clock)
-        return vt_fail(err, VT_EINVAL, "vm.new", "VM %s: the %s driver needs an image", c->name,
-                       driver->name);
-    if (c->memory && c->memory < (16u << 20))
-        return vt_fail(err, VT_EINVAL, "vm.new",
-                       "VM %s: %llu bytes of memory are too few (at least 16M)", c->name,
-                       (unsigned long long)c->memory);
-    if (c->cpus < 0 || c->cpus > 256)
-        return vt_fail(err, VT_EINVAL, "vm.new", "VM %s: %d is no number of processors (1 to 256)",
-                       c->name, c->cpus);
-    static const char *const accels[] = {"auto", "kvm", "hvf", "tcg"};
-    const char *accel = c->accel ? c->accel : "auto";
-    size_t i = 0;
-    while (i < 4 && strcmp(accel, accels[i]) != 0)
-        i++;
-    if (i == 4)
-        return vt_fail(err, VT_EINVAL, "vm.new",
-                       "VM %s: \"%s\" is no acceleration (auto, kvm, hvf, tcg)", c->name, accel);
-    for (i = 0; i < c->forward_count; i++)
-        if (c->forwards[i].host_port < 0 || c->forwards[i].host_port > 65535 ||
-            c->forwards[i].guest_port < 1 || c->forwards[i].guest_port > 65535)
-            return vt_fail(err, VT_EINVAL, "vm.new", "VM %s: %d:%d is no pair of ports", c->name,
-                           c->forwards[i].host_port, c->forwards[i].guest_port);
-    return VT_OK;
-}
-
-static void copy_config(struct vt_vm *vm, const struct vt_vm_config *c)
+/* What it is made of is copied as it is saved: by its JSON form. */
+static enum vt_code copy_config(struct vt_vm *vm, const struct vt_vm_config *c,
+                                struct vt_error *err)
 {
     struct vt_vm_config *own = &vm->config;
-    *own = *c;
-    own->name = vt_strdup(c->name);
-    own->driver = vm->driver->name;
-    own->accel = vt_strdup(c->accel ? c->accel : "auto");
-    own->state_dir = vt_strdup(c->state_dir);
-    own->scratch_dir = vt_strdup(c->scratch_dir);
-    own->console_log = vt_strdup(c->console_log);
-    own->sim = c->sim ? json_deep_copy(c->sim) : NULL;
+    json_t *object = vt_vm_config_to_json(c);
+    enum vt_code code = vt_vm_config_from_json(object, false, own, err);
+    json_decref(object);
+    if (code)
+        return code;
+    if (!own->driver)
+        own->driver = vt_strdup(vm->driver->name);
+    if (!own->accel)
+        own->accel = vt_strdup("auto");
+    own->image = c->image;
     if (!own->memory && c->image)
         own->memory = c->image->memory;
     if (!own->cpus)
         own->cpus = c->image ? c->image->cpus : 1;
-    struct vt_forward *forwards = vt_calloc(c->forward_count + 1, sizeof *forwards);
-    if (c->forward_count)
-        memcpy(forwards, c->forwards, c->forward_count * sizeof *forwards);
-    own->forwards = forwards;
+    own->screen = c->screen || c->vnc;
+    own->state_dir = vt_strdup(c->state_dir);
+    own->scratch_dir = vt_strdup(c->scratch_dir);
+    own->console_log = vt_strdup(c->console_log);
+    own->keep = c->keep;
+    own->persistent = c->persistent;
+    own->run = vt_strdup(c->run);
+    own->wait = c->wait;
+    return VT_OK;
 }
 
 static void free_vm(struct vt_vm *vm)
 {
     struct vt_vm_config *own = &vm->config;
-    vt_free_const(own->name);
-    vt_free_const(own->accel);
     vt_free_const(own->state_dir);
     vt_free_const(own->scratch_dir);
     vt_free_const(own->console_log);
-    vt_free_const(own->forwards);
-    if (own->sim) {
-        union {
-            const json_t *from;
-            json_t *to;
-        } u = {.from = own->sim};
-        json_decref(u.to);
-    }
+    vt_free_const(own->run);
+    own->image = NULL; /* the caller's */
+    vt_vm_config_clear(own);
     vt_buf_free(&vm->console.text);
+    vt_free(vm->came_from);
     vt_free(vm->reason);
     vt_free(vm);
 }
@@ -146,7 +148,7 @@ enum vt_code vt_vm_new(struct vt_loop *loop, const struct vt_vm_config *config, 
     struct vt_error own = VT_ERROR_INIT;
     *out = NULL;
     const struct vt_driver *driver = find_driver(config->driver ? config->driver : "qemu", &own);
-    if (!driver || check_config(config, driver, &own))
+    if (!driver || vt__vm_config_check(config, driver, &own))
         return vt_error_copy(err, &own);
     if (driver->virtual_clock ? vt_loop_set_virtual(loop, &own) != VT_OK
                               : vt_loop_is_virtual(loop)) {
@@ -159,11 +161,11 @@ enum vt_code vt_vm_new(struct vt_loop *loop, const struct vt_vm_config *config, 
     struct vt_vm *vm = vt_calloc(1, sizeof *vm);
     vm->loop = loop;
     vm->driver = driver;
-    copy_config(vm, config);
-    if (driver->create(vm, &vm->config, &vm->instance, &own)) {
+    if (copy_config(vm, config, &own) || driver->create(vm, &vm->config, &vm->instance, &own)) {
         free_vm(vm);
         return vt_error_copy(err, &own);
     }
+    vt__vm_network_add(vm);
     *out = vm;
     return VT_OK;
 }
@@ -173,20 +175,23 @@ void vt_vm_free(struct vt_vm *vm, bool leave_running)
     if (!vm)
         return;
     bool kept = leave_running && vm->config.state_dir &&
+                vm->driver->support[VT_CAP_KILL].can != VT_NO && /* else nothing of ours runs */
                 (vm->state == VT_VM_RUNNING || vm->state == VT_VM_PAUSED);
+    bool elsewhere = vm->elsewhere;
     vm->on_state = NULL;
+    vt__vm_network_remove(vm);
     while (vm->ops) {
         struct vm_op *self = vm->ops;
         vt_op_cancel(&self->op);
         vt__vm_op_detach(&self->op);
     }
     vt__vm_forget_driver_ops(vm);
-    if (vm->channel)
-        vm->channel->cls->free(vm->channel);
-    vm->driver->destroy(vm->instance, kept);
+    vt__vm_channel_free(vm);
+    vm->driver->destroy(vm->instance, kept || elsewhere);
+    vt__vm_dismiss(vm);
     if (kept)
         vt__registry_keep(vm);
-    else
+    else if (!elsewhere)
         vt__registry_remove(vm);
     free_vm(vm);
 }
@@ -219,7 +224,15 @@ struct vt_loop *vt_vm_loop(const struct vt_vm *vm)
 
 bool vt_vm_supports(const struct vt_vm *vm, enum vt_capability cap, struct vt_error *why)
 {
-    return vm->driver->supports(vm->instance, cap, why);
+    const struct vt_support *support = &vm->driver->support[cap];
+    if (support->can == VT_YES)
+        return true;
+    if (support->can == VT_SOMETIMES)
+        return vm->driver->supports(vm->instance, cap, why);
+    vt_fail(why, VT_EUNSUPPORTED, "vm", "VM %s: the %s driver has no \"%s\"%s%s", vm->config.name,
+            vm->driver->name, vt_capability_name(cap), support->why ? ": " : "",
+            support->why ? support->why : "");
+    return false;
 }
 
 double vt_vm_time_scale(const struct vt_vm *vm)
@@ -240,14 +253,30 @@ json_t *vt_vm_info(const struct vt_vm *vm)
     return facts;
 }
 
+static void change_reason(struct vt_vm *vm, const char *reason)
+{
+    char *own = vt_strdup(reason);
+    vt_free(vm->reason);
+    vm->reason = own;
+}
+
+void vt__vm_set_reason(struct vt_vm *vm, const char *reason)
+{
+    if (!reason && !vm->reason)
+        return;
+    change_reason(vm, reason);
+    if (vm->on_state)
+        vm->on_state(vm, vm->state, vm->reason, vm->on_state_user);
+}
+
 void vt__vm_set_state(struct vt_vm *vm, enum vt_vm_state state, const char *reason)
 {
     if (vm->state == state)
         return;
     vm->state = state;
-    char *own = vt_strdup(reason);
-    vt_free(vm->reason);
-    vm->reason = own;
+    change_reason(vm, reason);
+    if (state == VT_VM_STOPPED || state == VT_VM_CRASHED)
+        vt__vm_dismiss(vm);
     if (state == VT_VM_RUNNING || state == VT_VM_PAUSED)
         vt__registry_write(vm);
     if (vm->on_state)
@@ -287,6 +316,16 @@ void vt__vm_op_forget_inner(struct vm_op *self)
     self->inner = NULL;
 }
 
+void vt__vm_op_relay(struct vt_op *inner, void *self)
+{
+    struct vm_op *x = self;
+    x->inner = NULL;
+    if (vt_op_error(inner))
+        vt_op_fail(&x->op, vt_op_error(inner));
+    else
+        vt_op_succeed(&x->op, NULL);
+}
+
 enum vt_code vt__vm_need_state(const struct vt_vm *vm, unsigned mask, const char *op,
                                struct vt_error *err)
 {
@@ -305,11 +344,43 @@ enum vt_code vt__vm_need_state(const struct vt_vm *vm, unsigned mask, const char
     return VT_ESTATE;
 }
 
+enum vt_code vt__vm_need_idle(const struct vt_vm *vm, const char *op, struct vt_error *err)
+{
+    if (!vm->exclusive || vt_op_ended(&vm->exclusive->op))
+        return VT_OK;
+    return vt_fail(err, VT_EBUSY, op, "VM %s is busy: %s is under way", vm->config.name,
+                   vm->exclusive->op.cls->name);
+}
+
+void vt__vm_leave_exclusive(struct vm_op *self)
+{
+    if (self->vm && self->vm->exclusive == self)
+        self->vm->exclusive = NULL;
+}
+
+const char *vt__vm_channel_kind(const struct vt_vm *vm)
+{
+    const struct vt_image *image = vm->config.image;
+    if (vm->config.channel)
+        return vm->config.channel;
+    return image && image->channels && image->channels[0] ? image->channels[0] : "ssh";
+}
+
 struct vt_channel *vt__vm_channel(struct vt_vm *vm, struct vt_error *err)
 {
     if (!vm->channel)
-        vm->channel = vm->driver->channel(vm->instance, err);
+        vm->channel = vm->driver->channel(vm->instance, vt__vm_channel_kind(vm), err);
     return vm->channel;
+}
+
+void vt__vm_channel_free(struct vt_vm *vm)
+{
+    if (vm->agent)
+        vm->agent->cls->free(vm->agent);
+    vm->agent = NULL;
+    if (vm->channel)
+        vm->channel->cls->free(vm->channel);
+    vm->channel = NULL;
 }
 
 /* Walks the operations, each of which may end or detach itself or others while it is called. */
@@ -339,6 +410,16 @@ static bool wants_ready(const struct vm_op *self)
     return self->waits_ready;
 }
 
+static bool wants_console(const struct vm_op *self)
+{
+    return self->console != NULL;
+}
+
+static void call_console(struct vm_op *self)
+{
+    self->console(self);
+}
+
 static void call_ended(struct vm_op *self)
 {
     self->ended(self);
@@ -352,6 +433,11 @@ static void call_restarted(struct vm_op *self)
 static void call_ready(struct vm_op *self)
 {
     self->ready(self);
+}
+
+void vt__vm_end_ops(struct vt_vm *vm)
+{
+    for_each_op(vm, wants_any, call_ended);
 }
 
 void vt_vm_ended(struct vt_vm *vm, bool crashed, const char *reason)
@@ -369,7 +455,7 @@ void vt_vm_ended(struct vt_vm *vm, bool crashed, const char *reason)
     if (crashed)
         vt__vm_add_console(vm, &vm->end);
     vt__vm_set_state(vm, crashed ? VT_VM_CRASHED : VT_VM_STOPPED, reason);
-    for_each_op(vm, wants_any, call_ended);
+    vt__vm_end_ops(vm);
     if (vm->channel)
         vm->channel->cls->drop(vm->channel, &vm->end);
 }
@@ -390,4 +476,5 @@ void vt_vm_console_bytes(struct vt_vm *vm, const char *data, size_t n)
     const char *ready = vm->config.image ? vm->config.image->ready : NULL;
     if (ready && vt__console_search(&vm->console, ready))
         for_each_op(vm, wants_ready, call_ready);
+    for_each_op(vm, wants_console, call_console);
 }

@@ -6,11 +6,13 @@
 
 #include <lua.h>
 
-void vtl_bind_events(lua_State *L);   /* plan, test_start, test_end, suite_error, log, … */
-void vtl_bind_loop(lua_State *L);     /* sleep, now, fn_info */
-void vtl_bind_units(lua_State *L);    /* duration, size, format_duration */
-void vtl_bind_vm(lua_State *L);       /* vm_new, vm_start, …, scope, end_scope */
-void vtl_bind_exec(lua_State *L);     /* vm_exec */
+void vtl_bind_events(lua_State *L);    /* plan, test_start, test_end, suite_error, log, … */
+void vtl_bind_loop(lua_State *L);      /* sleep, now, fn_info */
+void vtl_bind_units(lua_State *L);     /* duration, size, format_duration */
+void vtl_bind_vm(lua_State *L);        /* vm_new, vm_start, …, scope, end_scope */
+void vtl_bind_snapshots(lua_State *L); /* vm_snapshot, vm_restore, … */
+void vtl_bind_devices(lua_State *L); /* vm_screenshot, vm_send_keys, vm_console_read, vm_share, … */
+void vtl_bind_exec(lua_State *L);    /* vm_exec */
 void vtl_bind_transfer(lua_State *L); /* vm_transfer */
 
 void vtl_open_coroutines(lua_State *L);

@@ -37,23 +37,28 @@ static double number_field(lua_State *L, int table, const char *key)
     return value;
 }
 
+/* The list on top of the stack, or an empty one for what is none. */
+static void add_list(lua_State *L, struct vtl_line *l, const char *key)
+{
+    int n = lua_istable(L, -1) ? (int)lua_rawlen(L, -1) : 0;
+    vtl_line_key(l, key);
+    vtl_line_raw(l, "[");
+    for (int i = 1; i <= n; i++) {
+        size_t len;
+        lua_rawgeti(L, -1, i);
+        const char *text = luaL_tolstring(L, -1, &len);
+        vtl_line_raw(l, i > 1 ? "," : "");
+        vtl_line_quoted(l, text, len);
+        lua_pop(L, 2);
+    }
+    vtl_line_raw(l, "]");
+}
+
 static void tags_field(lua_State *L, int table, struct vtl_line *l)
 {
-    vtl_line_key(l, "tags");
-    vtl_line_raw(l, "[");
-    if (lua_getfield(L, table, "tags") == LUA_TTABLE) {
-        int n = (int)lua_rawlen(L, -1);
-        for (int i = 1; i <= n; i++) {
-            size_t len;
-            lua_rawgeti(L, -1, i);
-            const char *tag = luaL_tolstring(L, -1, &len);
-            vtl_line_raw(l, i > 1 ? "," : "");
-            vtl_line_quoted(l, tag, len);
-            lua_pop(L, 2);
-        }
-    }
+    lua_getfield(L, table, "tags");
+    add_list(L, l, "tags");
     lua_pop(L, 1);
-    vtl_line_raw(l, "]");
 }
 
 static void plan_test(lua_State *L, int table, struct vtl_line *l)
@@ -136,11 +141,11 @@ static double test_seconds(const struct vtl_host *h)
     return wall > loop ? wall : loop;
 }
 
-/* test_end(test, outcome, has run, message, trace, reason, xfail): its seconds */
+/* test_end(test, outcome, has run, message, trace, reason, xfail, artifacts): its seconds */
 static int test_end(lua_State *L)
 {
     struct vtl_host *h = vtl_host(L);
-    lua_settop(L, 7);
+    lua_settop(L, 8);
     luaL_checktype(L, 1, LUA_TTABLE);
     const char *outcome = luaL_checkstring(L, 2);
     double duration = lua_toboolean(L, 3) ? test_seconds(h) : 0;
@@ -157,6 +162,8 @@ static int test_end(lua_State *L)
     capped(L, 5, l, "trace");
     capped(L, 6, l, "reason");
     capped(L, 7, l, "xfail");
+    if (lua_istable(L, 8))
+        add_list(L, l, "artifacts");
     vtl_event_end(h);
     lua_pushnumber(L, duration);
     return 1;

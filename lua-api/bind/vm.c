@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "action.h"
 #include "bind.h"
 #include "errors.h"
-#include "task.h"
-#include "vmtest/units.h"
+#include "give.h"
 
 enum action { START, STOP, KILL, PAUSE, RESUME, REBOOT, RESET, WAIT_STOPPED, ACTION_COUNT };
 
@@ -40,26 +40,6 @@ static struct vt_op *begin(struct vtl_vm *v, enum action what, double timeout, s
     }
 }
 
-static int acted(lua_State *L, int status, lua_KContext what)
-{
-    const struct vt_error *err;
-    struct vtl_vm *v = luaL_checkudata(L, 1, VTL_VM);
-    (void)status;
-    (void)what;
-    vtl_ended(L, &err);
-    double seconds = vt_loop_now(v->host->loop) - lua_tonumber(L, 4);
-    const char *name = action_names[lua_tointeger(L, 2)] + strlen("vm.");
-    char line[1400], took[32];
-    snprintf(line, sizeof line, "%s: %s after %s", name, err ? err->message : "done",
-             vt_format_duration(took, sizeof took, seconds));
-    struct vtl_place place = vtl_transcript(v, line, NULL, 0, NULL, 0);
-    struct vtl_op_report r = {.op = name, .seconds = seconds, .error = err, .place = place};
-    vtl_op_event(v, &r);
-    if (err)
-        vtl_raise(L, err, v->name);
-    return 0;
-}
-
 /* vm_act(vm, action, timeout) */
 static int vm_act(lua_State *L)
 {
@@ -69,9 +49,8 @@ static int vm_act(lua_State *L)
     double timeout = luaL_optnumber(L, 3, 0);
     struct vtl_task *t = vtl_enter(L, action_names[what]);
     struct vt_error err = VT_ERROR_INIT;
-    lua_settop(L, 3);
-    lua_pushnumber(L, vt_loop_now(t->host->loop));
-    return vtl_wait(L, t, begin(v, (enum action)what, timeout, t, &err), acted, &err, v->name);
+    vtl_act_begin(L, action_names[what] + strlen("vm."), NULL, false);
+    return vtl_act_wait(L, begin(v, (enum action)what, timeout, t, &err), &err);
 }
 
 static int vm_state(lua_State *L)
@@ -93,6 +72,18 @@ static int vm_alive(lua_State *L)
 {
     struct vtl_vm *v = luaL_checkudata(L, 1, VTL_VM);
     lua_pushboolean(L, v->vm != NULL);
+    return 1;
+}
+
+/* vms(): all that have not ended */
+static int vms(lua_State *L)
+{
+    lua_Integer n = 0;
+    lua_newtable(L);
+    for (struct vtl_vm *v = vtl_host(L)->vms; v; v = v->next) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, v->ref);
+        lua_rawseti(L, -2, ++n);
+    }
     return 1;
 }
 
@@ -121,68 +112,10 @@ static int vm_supports(lua_State *L)
     return luaL_argerror(L, 2, "no such capability");
 }
 
-/* Pushes a JSON value; nesting is bounded by what drivers write. */
-static void push_json(lua_State *L, json_t *value)
-{
-    const char *key;
-    json_t *member;
-    size_t i;
-    luaL_checkstack(L, 4, "facts");
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        lua_newtable(L);
-        json_object_foreach(value, key, member)
-        {
-            push_json(L, member);
-            lua_setfield(L, -2, key);
-        }
-        break;
-    case JSON_ARRAY:
-        lua_newtable(L);
-        json_array_foreach(value, i, member)
-        {
-            push_json(L, member);
-            lua_rawseti(L, -2, (lua_Integer)i + 1);
-        }
-        break;
-    case JSON_STRING:
-        lua_pushlstring(L, json_string_value(value), json_string_length(value));
-        break;
-    case JSON_INTEGER:
-        lua_pushinteger(L, json_integer_value(value));
-        break;
-    case JSON_REAL:
-        lua_pushnumber(L, json_real_value(value));
-        break;
-    case JSON_NULL:
-        lua_pushnil(L);
-        break;
-    default:
-        lua_pushboolean(L, json_is_true(value));
-    }
-}
-
-static int push_json_arg(lua_State *L)
-{
-    push_json(L, lua_touserdata(L, 1));
-    return 1;
-}
-
 static int vm_info(lua_State *L)
 {
     struct vtl_vm *v = vtl_check_vm(L, 1, "vm.info");
-    lua_pushcfunction(L, push_json_arg);
-    json_t *info = vt_vm_info(v->vm);
-    lua_pushlightuserdata(L, info); /* C stack slots are there: this cannot raise */
-    int rc = lua_pcall(L, 1, 1, 0);
-    json_decref(info);
-    return rc == LUA_OK ? 1 : lua_error(L);
-}
-
-static int push_text_arg(lua_State *L)
-{
-    lua_pushstring(L, lua_touserdata(L, 1));
-    return 1;
+    return vtl_give_json(L, vt_vm_info(v->vm));
 }
 
 /* vm_console_tail(vm, bytes) */
@@ -190,13 +123,12 @@ static int vm_console_tail(lua_State *L)
 {
     struct vtl_vm *v = vtl_check_vm(L, 1, "vm.console_tail");
     lua_Integer limit = luaL_checkinteger(L, 2);
+    struct vt_error why = VT_ERROR_INIT;
     char *text = NULL;
-    lua_pushcfunction(L, push_text_arg);
+    if (!vt_vm_supports(v->vm, VT_CAP_CONSOLE, &why))
+        vtl_raise(L, &why, v->name);
     vt_vm_console_tail(v->vm, limit > 0 ? (size_t)limit : 0, &text);
-    lua_pushlightuserdata(L, text);
-    int rc = lua_pcall(L, 1, 1, 0);
-    free(text);
-    return rc == LUA_OK ? 1 : lua_error(L);
+    return vtl_give_text(L, text, strlen(text));
 }
 
 /* vm_end(vm, leave_running) */
@@ -237,13 +169,13 @@ static int end_scope(lua_State *L)
     return 0;
 }
 
-static int drivers(lua_State *L)
+/* capabilities(): the names that vm_supports() knows */
+static int capabilities(lua_State *L)
 {
-    const char *const *names = vt_driver_names();
-    lua_newtable(L);
-    for (int i = 0; names[i]; i++) {
-        lua_pushstring(L, names[i]);
-        lua_rawseti(L, -2, i + 1);
+    lua_createtable(L, VT_CAP_COUNT_, 0);
+    for (int cap = 0; cap < VT_CAP_COUNT_; cap++) {
+        lua_pushstring(L, vt_capability_name((enum vt_capability)cap));
+        lua_rawseti(L, -2, cap + 1);
     }
     return 1;
 }
@@ -263,6 +195,8 @@ static int vm_methods(lua_State *L)
 void vtl_bind_vm(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"vm_new", vtl_vm_new},
+                                         {"vm_new_from", vtl_vm_new_from},
+                                         {"vms", vms},
                                          {"vm_act", vm_act},
                                          {"vm_state", vm_state},
                                          {"vm_name", vm_name},
@@ -275,7 +209,7 @@ void vtl_bind_vm(lua_State *L)
                                          {"scope", scope},
                                          {"set_scope", set_scope},
                                          {"end_scope", end_scope},
-                                         {"drivers", drivers},
+                                         {"capabilities", capabilities},
                                          {"vm_methods", vm_methods},
                                          {NULL, NULL}};
     vtl_vm_metatable(L);

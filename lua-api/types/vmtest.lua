@@ -22,6 +22,7 @@
 ---@field stderr? string
 ---@field status? integer exit status, of `vm:sh`
 ---@field signal? string signal, of `vm:sh`
+---@field console? string what the console had said, of `console:expect`
 
 ---@class vmtest.Xfail
 ---@field reason string
@@ -32,15 +33,55 @@
 ---@field guest integer port in the guest
 ---@field host? integer port on 127.0.0.1; default: a free one
 
+---@class vmtest.Disk
+---@field name string
+---@field bus? "virtio"|"nvme"|"usb" default "virtio"
+---@field size? vmtest.Size a new, empty disk
+---@field path? string an existing file
+---@field url? string "nbd://host/export"
+---@field format? "raw"|"qcow2" of `path`, default "raw"
+---@field read_only? boolean
+---@field direct? boolean it is written to itself
+
+---@class vmtest.Nic
+---@field kind? "nat"|"isolated"|"bridged" default "nat"
+---@field network? string name of the isolated network, or the host's bridge
+---@field mac? string "52:54:00:12:34:56"
+
+---@class vmtest.Share
+---@field name string
+---@field path string folder of the host, relative to the suite's
+---@field read_only? boolean
+
+---@class vmtest.Ssh
+---@field host string
+---@field port? integer
+---@field user string
+---@field key? string file
+---@field password_file? string
+---@field agent? boolean keys of the ssh agent
+---@field host_key? string "ssh-ed25519 AAAA…"
+---@field known_hosts? string file
+---@field reboot? string command that restarts it
+---@field accept_new? boolean without `host_key`: take the one it shows at first
+
 ---@class vmtest.VmOptions
 ---@field image? string name in the image store, or a folder
 ---@field name? string
 ---@field memory? vmtest.Size
 ---@field cpus? integer
----@field driver? "qemu"|"sim"
+---@field driver? "qemu"|"ssh"|"sim"
 ---@field accel? "auto"|"kvm"|"hvf"|"tcg"
+---@field channel? "agent"|"ssh"|"qga" the way in
 ---@field forwards? (vmtest.Forward|integer)[]
+---@field disks? vmtest.Disk[]
+---@field nics? ("nat"|vmtest.Nic)[]|false
+---@field shares? vmtest.Share[]
+---@field screen? boolean a graphics card and a keyboard
+---@field vnc? boolean
+---@field ssh? vmtest.Ssh for driver = "ssh"
 ---@field sim? table script of the simulated driver (docs/sim.md)
+---@field snapshot? string name of one that was kept, or a folder
 ---@field start? boolean default true
 ---@field boot_timeout? vmtest.Duration
 
@@ -48,11 +89,23 @@
 ---@field image? string
 ---@field vm? vmtest.VmOptions
 ---@field vms? table<string, vmtest.VmOptions>
----@field reset? "class"|"test"
+---@field fixture? string|vmtest.Fixture
+---@field reset? "test"|"class"|"file"|"never" default "test"
 ---@field timeout? vmtest.Duration
 ---@field tags? string|string[]
 ---@field skip? string reason
 ---@field xfail? string|vmtest.Xfail
+
+---VMs that a function has prepared.
+---@class vmtest.Fixture
+---@field name string
+
+---Besides these, with one VM, its options.
+---@class vmtest.FixtureOptions: vmtest.VmOptions
+---@field from? string|vmtest.Fixture an image, or another fixture
+---@field vms? table<string, vmtest.VmOptions>
+---@field snapshot? boolean default true
+---@field timeout? vmtest.Duration
 
 ---@class vmtest.TestOptions
 ---@field timeout? vmtest.Duration
@@ -80,6 +133,13 @@ function vmtest.class(options) end
 ---@param fn F
 ---@return F
 function vmtest.test(options, fn) end
+
+---VMs that a function prepares once, for all classes that name the fixture.
+---@param name string
+---@param options vmtest.FixtureOptions
+---@param fn fun(vm: vmtest.VM|table<string, vmtest.VM>)
+---@return vmtest.Fixture
+function vmtest.fixture(name, options, fn) end
 
 ---Makes a VM and starts it. It ends with the test, class or suite that made it.
 ---@param options vmtest.VmOptions
@@ -187,6 +247,35 @@ function vmtest.is_error(value) end
 ---@field timeout? vmtest.Duration
 ---@field hard? boolean by a reset instead of the guest's own command
 
+---@class vmtest.SnapshotOptions
+---@field keep? boolean for later runs
+---@field timeout? vmtest.Duration default 60 s, scaled
+
+---@class vmtest.SnapshotsOptions
+---@field kept? boolean those that were kept, instead of the VM's own
+
+---@class vmtest.Snapshot
+---@field name string
+---@field dir string
+---@field parent? string the one that the VM came from last
+---@field created string
+---@field vm string
+---@field memory boolean of a VM that ran
+---@field bytes integer on disk
+
+---@class vmtest.CloneOptions
+---@field name? string
+---@field timeout? vmtest.Duration
+
+---@class vmtest.ExpectOptions
+---@field plain? boolean no pattern
+
+---The serial console of a VM.
+---@class vmtest.Console
+---@field expect fun(self: vmtest.Console, pattern: string, timeout?: vmtest.Duration, options?: vmtest.ExpectOptions): string, ...
+---@field write fun(self: vmtest.Console, text: string): vmtest.Console
+---@field text fun(self: vmtest.Console): string
+
 ---@class vmtest.VM
 ---@field name string
 local VM = {}
@@ -284,7 +373,73 @@ function VM:scale() end
 ---@return string
 function VM:console_tail(bytes) end
 
----@param what "start"|"stop"|"kill"|"pause"|"reset"|"console"|"exec"|"files"
+---Saves memory, disks and configuration; the VM goes on.
+---@param name string
+---@param options? vmtest.SnapshotOptions
+---@return string folder
+function VM:snapshot(name, options) end
+
+---Puts the VM where a snapshot was taken.
+---@param snapshot string name or folder
+---@param options? vmtest.TimeoutOptions
+---@return vmtest.VM
+function VM:restore(snapshot, options) end
+
+---@param options? vmtest.SnapshotsOptions
+---@return vmtest.Snapshot[]
+function VM:snapshots(options) end
+
+---@param snapshot string name or folder
+---@return vmtest.VM
+function VM:remove_snapshot(snapshot) end
+
+---A new VM that is where this one is, its memory included.
+---@param options? vmtest.CloneOptions
+---@return vmtest.VM
+function VM:clone(options) end
+
+---What the screen shows, as a PNG file.
+---@param path? string default: in the VM's folder of results
+---@return string path
+function VM:screenshot(path) end
+
+---Presses keys, one after the other: "ret", "ctrl-alt-f1".
+---@param ... string
+---@return vmtest.VM
+function VM:send_keys(...) end
+
+---Types text as on a US keyboard.
+---@param text string
+---@return vmtest.VM
+function VM:type(text) end
+
+---The serial console, to read and write.
+---@return vmtest.Console
+function VM:console() end
+
+---Gives the running guest a folder of the host.
+---@param options vmtest.Share
+---@return vmtest.VM
+function VM:share(options) end
+
+---Takes one away.
+---@param name string
+---@return vmtest.VM
+function VM:unshare(name) end
+
+---Mounts a share in the guest.
+---@param name string
+---@param path string where, in the guest
+---@return vmtest.VM
+function VM:mount_share(name, path) end
+
+---Makes a disk larger: one of `disks`, or "disk0", the image's own.
+---@param name string
+---@param size vmtest.Size
+---@return vmtest.VM
+function VM:resize_disk(name, size) end
+
+---@param what "start"|"stop"|"kill"|"pause"|"reset"|"console"|"console_write"|"exec"|"files"|"snapshot"|"screenshot"|"keys"|"vnc"|"disks"|"nbd"|"resize_disk"|"shares"|"hot_share"|"nat"|"forward"|"isolated"|"bridged"|"no_network"
 ---@return boolean
 ---@return string? why_not
 function VM:supports(what) end

@@ -1,62 +1,50 @@
 -- vmtest.class and vmtest.test: an ordinary LuaUnit class, or function, and what is said about it.
-local options = require "vmtest.options"
+local config = require "vmtest.config"
+local fixture = require "vmtest.fixture"
 local marks = require "vmtest.marks"
-local vm = require "vmtest.vm"
+local options = require "vmtest.options"
 
 local M = {}
 
-local function vm_table(value)
-  if type(value) ~= "table" then return nil, "is to be a table of options" end
-  return value
-end
-
-local function vm_tables(value)
-  if type(value) ~= "table" or next(value) == nil then
-    return nil, "is to be a table of names and VM options"
-  end
-  for name, opts in pairs(value) do
-    if type(name) ~= "string" or type(opts) ~= "table" then
-      return nil, "is to be a table of names and VM options"
-    end
-  end
-  return value
-end
-
-local function reset(value)
-  if value == "test" or value == "class" then return value end
-  return nil, 'is to be "class" or "test"'
-end
-
 local class_spec = {
-  image = "string", vm = vm_table, vms = vm_tables, timeout = "duration", reset = reset,
+  image = "string", vm = fixture.vm_table, vms = fixture.vm_tables, fixture = fixture.reference,
+  timeout = "duration", reset = config.choice("test", "class", "file", "never"),
   tags = options.strings, skip = "string", xfail = marks.xfail,
 }
 
-local function merged(image, opts)
-  local all = { image = image }
-  for key, value in pairs(opts or {}) do all[key] = value end
-  return all
-end
-
 -- What VMs the class needs: {{key = "web" or nil, opts = checked}, …}, by key.
 local function needs(op, o)
-  local list = {}
-  if o.vms then
-    if o.vm then options.invalid(op, "either 'vm' (one VM) or 'vms' (several), not both") end
-    for key, opts in pairs(o.vms) do
-      list[#list + 1] = { key = key, opts = vm.check(op .. ": vms." .. key, merged(o.image, opts)) }
-    end
-    table.sort(list, function(a, b) return a.key < b.key end)
+  if o.vms and o.vm then
+    options.invalid(op, "either 'vm' (one VM) or 'vms' (several), not both")
+  elseif o.fixture and (o.image or o.vm or o.vms) then
+    options.invalid(op, "a fixture has its VMs: no 'image', 'vm' or 'vms' beside it")
+  elseif o.vms then
+    return fixture.needs(op, o.image, o.vms)
   elseif o.image or o.vm then
-    list[1] = { opts = vm.check(op, merged(o.image, o.vm)) }
+    return fixture.needs(op, o.image, nil, o.vm or {})
   end
-  return list
+  return {}
+end
+
+-- A machine that cannot be put back is taken as it is.
+local function default_reset(op, o)
+  for _, need in ipairs(o.vms) do
+    if need.opts.driver == "ssh" and not config.simulated() then
+      if o.reset and o.reset ~= "never" then
+        options.invalid(op, 'reset = "' .. o.reset .. '" is not possible with the ssh driver: an '
+          .. "existing machine cannot be put back", 'say reset = "never", or leave it out')
+      end
+      return "never"
+    end
+  end
+  return o.reset or "test"
 end
 
 function M.new(opts)
   local op = "vmtest.class"
   local o = options.check(op, class_spec, opts)
   o.vms = needs(op, o)
+  o.reset = default_reset(op, o)
   if o.timeout == 0 then options.invalid(op, "option 'timeout' is to be more than 0") end
   local class = {}
   marks.of[class] = o

@@ -1,6 +1,7 @@
 -- The module `vmtest`, as suites see it. Reference: docs/lua-api.md.
 local raw = ...
 local class = require "vmtest.class"
+local fixture = require "vmtest.fixture"
 local marks = require "vmtest.marks"
 local options = require "vmtest.options"
 local vm = require "vmtest.vm"
@@ -9,6 +10,7 @@ local M = {}
 
 M.class = class.new
 M.test = class.test
+M.fixture = fixture.new
 M.vm = vm.new
 
 function M.skip(reason) marks.raise("skip", reason) end

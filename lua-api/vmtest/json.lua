@@ -1,8 +1,15 @@
--- Writes a Lua value as JSON, for the simulated driver's script. A table with a first element is
--- an array.
+-- Writes a Lua value as JSON: configurations of VMs, scripts of the simulated driver. A table with
+-- a first element is an array, and so is what M.list made.
 local M = {}
 
+local List, Text = {}, {}
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+-- An array, also where it is empty.
+function M.list(items) return setmetatable(items, List) end
+
+-- JSON that is written as it is.
+function M.text(text) return setmetatable({ text = text }, Text) end
 
 local function quote(text)
   return '"' .. text:gsub('[%c"\\\127]', function(c)
@@ -14,7 +21,9 @@ local write
 
 local function write_table(value, depth)
   local parts = {}
-  if value[1] ~= nil then
+  local mt = getmetatable(value)
+  if mt == Text then return value.text end
+  if value[1] ~= nil or mt == List then
     for i, member in ipairs(value) do parts[i] = write(member, depth + 1) end
     return "[" .. table.concat(parts, ",") .. "]"
   end
@@ -38,7 +47,7 @@ function write(value, depth)
   error("cannot be written as JSON: " .. tostring(value), 0)
 end
 
--- JSON text, or nil and why not.
+-- JSON text, or nil and why not. Members are sorted: the same value gives the same text.
 function M.encode(value)
   local ok, text = pcall(write, value, 0)
   if ok then return text end

@@ -1,13 +1,13 @@
 -- One run of a list of tests: classes, their VMs, setUp, test, tearDown, outcomes.
 local raw = ...
+local artifacts = require "vmtest.artifacts"
+local Hold = require "vmtest.reset"
 local luaunit = require "vmtest.luaunit"
 local marks = require "vmtest.marks"
 local outcome = require "vmtest.outcome"
-local vm = require "vmtest.vm"
 
 local SUITE, CLASS, TEST = 1, 2, 3 -- scopes of VMs
 local TEARDOWN_MAX = 60            -- seconds
-local BOOT_MAX = 1800              -- seconds; the engine knows the real deadline, and keeps it
 local NO_VM = "its VM could not be had"
 
 local job = raw.job
@@ -43,78 +43,7 @@ local function tear_down_of(instance)
   return any_of(instance, "tearDown", "TearDown", "teardown", "Teardown")
 end
 
--- ---- VMs of a class ----
-
-local function boot_one(class, need)
-  local name = need.opts.name or (need.key and class .. "-" .. need.key or class)
-  return vm.make(need.opts, name)
-end
-
-local function boot(class, needs)
-  if #needs == 1 then return { boot_one(class, needs[1]) } end
-  local starts = {}
-  for i, need in ipairs(needs) do
-    starts[i] = function() return boot_one(class, need) end
-  end
-  return { raw.parallel(table.unpack(starts)) }
-end
-
-local function hand_over(instance, needs, vms)
-  if #needs == 1 and not needs[1].key then
-    instance.vm = vms[1]
-    return
-  end
-  instance.vms = {}
-  for i, need in ipairs(needs) do instance.vms[need.key] = vms[i] end
-end
-
--- Boots what the class needs into a scope; nil, or the result of a failure.
-local function give_vms(test, scope)
-  local needs, longest = test.class_marks.vms, 0
-  for _, need in ipairs(needs) do
-    longest = math.max(longest, need.opts.boot_timeout or BOOT_MAX)
-  end
-  raw.deadline(longest, "boot")
-  local before = raw.scope(scope)
-  local how, vms, trace = guard(0, false, boot, test.class, needs)
-  raw.scope(before)
-  if how then return outcome.of(how, vms, trace) end
-  hand_over(test.instance, needs, vms)
-end
-
-local function take_vms(instance)
-  rawset(instance, "vm", nil)
-  rawset(instance, "vms", nil)
-end
-
-local function has_vms(test)
-  local class_marks = test.class_marks
-  return class_marks and #class_marks.vms > 0
-end
-
-local function per_test(test) return test.class_marks.reset == "test" end
-
-local function all_running(test)
-  local function runs(v) return raw.vm_alive(v) and raw.vm_state(v) == "running" end
-  if test.instance.vm then return runs(test.instance.vm) end
-  for _, v in pairs(test.instance.vms or {}) do
-    if not runs(v) then return false end
-  end
-  return test.instance.vms ~= nil
-end
-
 local function leave_running(failed) return job.keep_always or (job.keep_failed and failed) end
-
--- The VMs a test is to find: those of its class, anew where the test before broke them.
-local function prepare_vms(self, test)
-  if not has_vms(test) then return nil end
-  if per_test(test) then return give_vms(test, TEST) end
-  if all_running(test) then return nil end
-  raw.log("info", "a VM of " .. test.class .. " no longer ran; it is made anew")
-  raw.end_scope(CLASS, leave_running(self.class_failed))
-  take_vms(test.instance)
-  return give_vms(test, CLASS)
-end
 
 -- ---- classes ----
 
@@ -141,31 +70,42 @@ function Run:suite_error(stage, what, result)
   raw.suite_error(stage, what .. ": " .. (result.message or result.reason or "failed"), result.trace)
 end
 
-function Run:begin_class(test)
-  self.class, self.class_test, self.class_failed, self.broken = test.class, test, false, nil
-  self.class_begun = true
+local function is_bad(result)
+  return outcome.is_failure(result.outcome) or result.outcome == "skipped"
+end
+
+local function set_up_class(test)
   local instance = test.instance
-  if not instance then return end
-  if has_vms(test) and not per_test(test) then
-    local failed = give_vms(test, CLASS)
-    if failed then
-      self.broken, self.broken_why = failed, NO_VM
-      return
-    end
-  end
-  if type(instance.setupClass) ~= "function" then return end
   local result = call_in_scope(CLASS, "setupClass", false, test.timeout, instance.setupClass, instance)
-  if outcome.is_failure(result.outcome) or result.outcome == "skipped" then
-    self.broken, self.broken_why = result, "setupClass"
+  if not is_bad(result) then return nil end
+  result.why = result.why or "setupClass"
+  return result
+end
+
+function Run:begin_class(test, group)
+  self.class, self.class_test, self.class_failed = test.class, test, false
+  self.group, self.broken, self.class_begun = group, nil, true
+  local instance = test.instance
+  if not instance or group.idle then return end
+  if group.hold then
+    self.broken = group.hold:begin()
+  elseif type(instance.setupClass) == "function" then
+    self.broken = set_up_class(test)
   end
+  if self.broken and self.broken.exited then note("exit") end
+end
+
+-- Whether its code may run: it has what it needs.
+function Run:class_stands()
+  return not self.group.idle and (not self.broken or self.broken.why == "setupClass")
 end
 
 function Run:end_class()
   if not self.class_begun then return end
   self.class_begun = false
-  local test = self.class_test
+  local test, hold = self.class_test, self.group.hold
   local instance = test.instance
-  if instance and type(instance.teardownClass) == "function" and self.broken_why ~= NO_VM then
+  if instance and type(instance.teardownClass) == "function" and self:class_stands() then
     local result = call_in_scope(CLASS, "teardownClass", true,
       math.min(test.timeout, TEARDOWN_MAX), instance.teardownClass, instance)
     if outcome.is_failure(result.outcome) then
@@ -173,12 +113,15 @@ function Run:end_class()
       self.class_failed = true
     end
   end
-  raw.end_scope(CLASS, leave_running(self.class_failed))
-  if instance and has_vms(test) then take_vms(instance) end
-  self.broken_why = nil
+  local failed = self.class_failed
+  if hold then hold:take() end
+  raw.end_scope(CLASS, hold and hold:leave_at_end(failed) or not hold and leave_running(failed))
 end
 
 -- ---- one test ----
+
+-- Seconds a test may take, with its tearDown.
+local function time_of(test) return test.timeout + math.min(test.timeout, TEARDOWN_MAX) end
 
 local function set_up_and_test(set_up, fn, instance)
   set_up(instance)
@@ -194,7 +137,12 @@ end
 local function once(test, set_up, tear_down)
   local how, err, trace = run_body(test, set_up)
   local result = how == nil and { outcome = "passed" } or outcome.of(how, err, trace)
-  if how then note(how) end
+  if how then
+    note(how)
+    if outcome.is_failure(result.outcome) and result.outcome ~= "not_run" and not test.xfail then
+      result.artifacts = artifacts.capture(test.name)
+    end
+  end
   if tear_down then
     how, err, trace = guard(math.min(test.timeout, TEARDOWN_MAX), true, tear_down, test.instance)
     if how then
@@ -217,15 +165,31 @@ local function apply_mark(test, result)
   end
 end
 
+-- What the test is to find is made; nil, or the result of a failure.
+function Run:prepare(test)
+  local hold = self.group.hold
+  local failed = hold and hold:before_test()
+  if not failed then return nil end
+  if failed.exited then note("exit") end
+  return self:without_running(failed)
+end
+
 -- setUp, test and tearDown, as often as LuaUnit's --repeat says.
 function Run:execute(test)
   local instance = test.instance
   local set_up = instance and set_up_of(instance)
   local tear_down = instance and tear_down_of(instance)
+  local times = self.runner and self.runner.exeRepeat or 1
   local result
-  for i = 1, self.runner and self.runner.exeRepeat or 1 do
+  for i = 1, times do
     luaunit.begin_test()
-    result = once(test, set_up, tear_down)
+    if i > 1 and self.group.hold then
+      result = self:prepare(test)
+      raw.deadline(time_of(test), test.name)
+    else
+      result = nil
+    end
+    result = result or once(test, set_up, tear_down)
     if result.outcome ~= "passed" then
       if i > 1 then result.message = "iteration " .. i .. ", " .. (result.message or "") end
       break
@@ -238,7 +202,7 @@ function Run:finish(test, result, started)
   local o = result.outcome
   test.result = result
   test.seconds = raw.test_end(test, o, started, result.message, result.trace, result.reason,
-    result.xfail)
+    result.xfail, result.artifacts)
   if started then state.ran = state.ran + 1 end
   if outcome.is_failure(o) then
     self.class_failed = true
@@ -251,31 +215,30 @@ function Run:finish(test, result, started)
   self:count(o)
 end
 
--- For a test that does not get as far as its own code.
-local function outcome_without_running(run, test)
-  if test.skip then return { outcome = "skipped", reason = test.skip } end
-  local broken = run.broken
-  if not broken then return nil end
+-- The result of a test whose class, or whose VM, is broken. A failure that many share is shown in
+-- full once.
+function Run:without_running(broken)
   local message = broken.message or broken.reason or "failed"
   if broken.outcome == "skipped" then return { outcome = "skipped", reason = message } end
+  local brief = broken.brief and broken.told and broken.brief
+  broken.told = true
   return {
     outcome = broken.outcome == "not_run" and "not_run" or "error",
-    message = run.broken_why .. ": " .. message, trace = broken.trace,
-    infrastructure = broken.infrastructure,
+    message = brief or (broken.why or NO_VM) .. ": " .. message,
+    trace = not brief and broken.trace or nil, infrastructure = broken.infrastructure,
   }
 end
 
 function Run:one(test)
-  local result = outcome_without_running(self, test)
-  if not result then
-    local failed = prepare_vms(self, test)
-    if failed then
-      result = failed
-      result.outcome = failed.outcome == "not_run" and "not_run" or "error"
-      result.message = NO_VM .. ": " .. (result.message or "failed")
-    end
+  local result
+  if test.skip then
+    result = { outcome = "skipped", reason = test.skip }
+  elseif self.broken then
+    result = self:without_running(self.broken)
+  else
+    result = self:prepare(test)
   end
-  raw.test_start(test, test.timeout + math.min(test.timeout, TEARDOWN_MAX))
+  raw.test_start(test, time_of(test))
   if not result then
     result = self:execute(test)
     if test.xfail then apply_mark(test, result) end
@@ -283,7 +246,7 @@ function Run:one(test)
   local failed = outcome.is_failure(result.outcome)
   self:finish(test, result, true)
   raw.end_scope(TEST, leave_running(failed))
-  if has_vms(test) and per_test(test) then take_vms(test.instance) end
+  if self.group.hold then self.group.hold:after_test(failed) end
   return failed
 end
 
@@ -325,25 +288,59 @@ function Run:tear_down_suite()
   if outcome.is_failure(result.outcome) then self:suite_error("teardown", "teardownSuite", result) end
 end
 
+-- The tests of one class that follow each other, from test i on: how many there are, and where its
+-- VMs come from.
+local function group_from(self, i)
+  local test, last, running = self.tests[i], i, 0
+  while self.tests[last] and self.tests[last].class == test.class do
+    if not self.tests[last].skip then running = running + 1 end
+    last = last + 1
+  end
+  local group = { next = last }
+  if Hold.has_vms(test) then
+    group.idle = running == 0 -- no VM is started for tests that are skipped
+    if not group.idle then
+      local set_up = type(test.instance.setupClass) == "function" and function() return set_up_class(test) end
+      group.hold = Hold.new(test, running, self.runner and self.runner.exeRepeat or 1, set_up or nil)
+    end
+  end
+  return group
+end
+
+-- All of them, beforehand: what will be wanted again is known when it is made.
+local function groups_of(self)
+  local groups, i = {}, 1
+  while self.tests[i] do
+    groups[i] = group_from(self, i)
+    i = groups[i].next
+  end
+  return groups
+end
+
+function Run:run_tests()
+  local groups = groups_of(self)
+  for i, test in ipairs(self.tests) do
+    if groups[i] then
+      self:end_class()
+      self:begin_class(test, groups[i])
+    end
+    local failed = self:one(test)
+    local reason = self:stop_reason(failed, self.last_outcome)
+    if reason then
+      self:end_class()
+      self:not_run(i + 1, reason)
+      return
+    end
+  end
+  self:end_class()
+end
+
 function Run:all()
   raw.scope(TEST)
-  if not self:set_up_suite() then
-    self:not_run(1, "setupSuite failed")
+  if self:set_up_suite() then
+    self:run_tests()
   else
-    for i, test in ipairs(self.tests) do
-      if not self.class_begun or test.class ~= self.class then
-        self:end_class()
-        self:begin_class(test)
-      end
-      local failed = self:one(test)
-      local reason = self:stop_reason(failed, self.last_outcome)
-      if reason then
-        self:end_class()
-        self:not_run(i + 1, reason)
-        break
-      end
-    end
-    self:end_class()
+    self:not_run(1, "setupSuite failed")
   end
   self:tear_down_suite()
   raw.scope(SUITE)

@@ -1,6 +1,6 @@
 -- VMs: how they are asked for, and the methods of a VM object.
 local raw = ...
-local json = require "vmtest.json"
+local config = require "vmtest.config"
 local options = require "vmtest.options"
 
 local M = {}
@@ -12,45 +12,7 @@ local TAIL = 2000                              -- bytes of output shown in messa
 
 local used_names = {}
 
-local function check_forwards(value)
-  if type(value) ~= "table" then return nil, "is to be a list of {guest = port, host = port}" end
-  local list = {}
-  for i, forward in ipairs(value) do
-    if math.type(forward) == "integer" then forward = { guest = forward } end
-    local f = options.check("forwards", { guest = "count", host = "count" }, forward)
-    if not f.guest or f.guest > 65535 or (f.host or 0) > 65535 then
-      return nil, "needs a guest port, and ports are from 1 to 65535"
-    end
-    list[i] = { guest = f.guest, host = f.host or 0 }
-  end
-  if #list > 32 then return nil, "has more than 32 ports" end
-  return list
-end
-
-local function check_sim(value)
-  if type(value) ~= "table" then return nil, "is to be a table" end
-  local text, why = json.encode(value)
-  return text, why
-end
-
-local function check_name(value)
-  if type(value) == "string" and #value <= 60 and value:find("^[%w][%w._-]*$") then return value end
-  return nil, "is to be 1 to 60 letters, digits, '.', '_' or '-', the first a letter or a digit"
-end
-
-local spec = {
-  image = "string", name = check_name, memory = "size", cpus = "count", driver = "string",
-  accel = "string", sim = check_sim, forwards = check_forwards, start = "boolean",
-  boot_timeout = "duration",
-}
-
-function M.check(op, opts)
-  local o = options.check(op, spec, opts)
-  if not o.image and o.driver ~= "sim" and not raw.job.dry_run then
-    options.invalid(op, "a VM needs an image", "say image = \"NAME\", or driver = \"sim\"")
-  end
-  return o
-end
+M.check = config.check
 
 local function unique(name)
   name = name:lower():gsub("[^%w._-]", "-"):gsub("^[^%w]+", "")
@@ -65,32 +27,60 @@ local function unique(name)
   return candidate
 end
 
-local function make(o, name)
-  local config = {
-    name = unique(name), driver = o.driver, image = o.image, memory = o.memory, cpus = o.cpus,
-    accel = o.accel, forwards = o.forwards, sim = o.sim,
-  }
-  if raw.job.dry_run then
-    config.driver, config.sim = "sim", '{"dry_run":true}'
-  end
-  if config.driver == "sim" then config.image = nil end
-  local vm = raw.vm_new(config)
-  if o.start ~= false then raw.vm_act(vm, START, o.boot_timeout or 0) end
-  return vm
+local function create(o, name)
+  name = unique(name)
+  return raw.vm_new(config.encode(o, name), name)
 end
 
--- Makes (and starts) a VM of checked options. A VM that cannot be had is an error of the
--- infrastructure, not of what is tested.
-function M.make(o, name)
-  local ok, vm = pcall(make, o, name)
+-- Calls fn(…). A VM that cannot be had is an error of the infrastructure, not of what is tested.
+local function attempt(fn, ...)
+  local ok, vm = pcall(fn, ...)
   if ok then return vm end
   if raw.is_error(vm) then vm.infrastructure = vm.code ~= "canceled" and vm.code ~= "state" end
   error(vm, 0)
 end
 
+local function make(o, name)
+  if o.snapshot and not raw.job.dry_run then
+    local dir = config.snapshot_folder(o.snapshot)
+    name = unique(name)
+    local vm = raw.vm_new_from(dir, name, false)
+    raw.vm_restore(vm, dir, o.boot_timeout or 0)
+    return vm
+  end
+  local vm = create(o, name)
+  if o.start ~= false then raw.vm_act(vm, START, o.boot_timeout or 0) end
+  return vm
+end
+
+-- Makes (and starts) a VM of checked options.
+function M.make(o, name) return attempt(make, o, name) end
+
+local function make_from(o, dir, vm, name)
+  if not vm then
+    name = unique(name)
+    vm = raw.vm_new_from(dir, name, false)
+  end
+  raw.vm_restore(vm, dir, o.boot_timeout or 0)
+  return vm
+end
+
+-- Puts a VM where the snapshot in the folder `dir` was taken: `vm`, or a new one.
+function M.make_from(o, dir, vm, name) return attempt(make_from, o, dir, vm, name) end
+
 function M.new(opts)
   local o = M.check("vmtest.vm", opts)
   return M.make(o, o.name or "vm")
+end
+
+-- Another VM that is where this one is now, its memory and disks included.
+function VM:clone(opts)
+  local op = "vm.clone"
+  local o = options.check(op, { name = config.spec.name, timeout = "duration" }, opts)
+  local dir = raw.vm_snapshot(self, unique("clone"), raw.snapshots_dir(), o.timeout or 0, true)
+  local vm = raw.vm_new_from(dir, unique(o.name or raw.vm_name(self)), true)
+  raw.vm_restore(vm, dir, o.timeout or 0)
+  return vm
 end
 
 -- ---- commands ----
@@ -314,15 +304,12 @@ function VM:scale() return raw.vm_scale(self) end
 function VM:destroy() raw.vm_end(self, false) end
 function VM:is_alive() return raw.vm_alive(self) end
 
-function VM:console_tail(n)
-  if n ~= nil then n = options.value("vm.console_tail", "count", n, "the number of bytes") end
-  return raw.vm_console_tail(self, n or 4096)
-end
+-- ---- what it can do ----
 
-local capabilities = {
-  start = true, stop = true, kill = true, pause = true, reset = true, console = true, exec = true,
-  files = true,
-}
+M.capabilities = raw.capabilities()
+
+local capabilities = {}
+for _, name in ipairs(M.capabilities) do capabilities[name] = true end
 
 function VM:supports(what)
   if not capabilities[what] then
@@ -331,6 +318,10 @@ function VM:supports(what)
       .. (near and "; did you mean '" .. near .. "'?" or ""))
   end
   return raw.vm_supports(self, what)
+end
+
+for _, part in ipairs { "vmtest.devices", "vmtest.snapshots" } do
+  for name, method in pairs(require(part)) do VM[name] = method end
 end
 
 raw.vm_methods(function(vm, key)

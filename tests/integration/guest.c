@@ -13,6 +13,8 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/sys.h"
+#include "driver/qemu/share.h"
+#include "net/switch.h"
 #include "vm/tie.h"
 
 #define PATIENCE_S 120.0
@@ -47,6 +49,9 @@ static void make_folders(struct guest *g)
     g->state_dir = vt_path_join(root, "state");
     g->scratch_dir = vt_path_join(root, "scratch, with commas");
     g->console_log = vt_path_join(root, "console,log=on.txt");
+    char *leases = vt_path_join(root, "leases");
+    setenv("VMTEST_LEASE_DIR", leases, 1);
+    vt_free(leases);
     assert_int_equal(vt_mkdirs(g->state_dir, NULL), VT_OK);
     assert_int_equal(vt_mkdirs(g->scratch_dir, NULL), VT_OK);
 }
@@ -298,6 +303,10 @@ int guest_main(int argc, char **argv, const struct guest_test *tests, size_t cou
 {
     if (argc > 1 && !strcmp(argv[1], "__tie"))
         return vt_tie_main(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], "__readonly"))
+        return vt_readonly_main(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], "__switch"))
+        return vt_switch_main(argc, argv);
     int failed = 0;
     bool found = false;
     atexit(remove_folders);

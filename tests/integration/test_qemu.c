@@ -392,12 +392,19 @@ static void test_leave_running(void **state)
 }
 
 #ifdef __linux__
-/* A file system of 2 MiB that only this process and its children see. */
-static bool small_scratch(struct guest *g)
+/* A file system that only this process and its children see, with room enough when the VM is
+ * admitted … */
+static bool own_scratch(struct guest *g)
 {
     int flags = CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0);
     return unshare(flags) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("scratch", g->scratch_dir, "tmpfs", 0, "size=2m") == 0;
+           mount("scratch", g->scratch_dir, "tmpfs", 0, "size=4g") == 0;
+}
+
+/* … and none soon after. */
+static void fill_scratch(struct guest *g)
+{
+    assert_int_equal(mount("scratch", g->scratch_dir, "tmpfs", MS_REMOUNT, "size=2m"), 0);
 }
 
 static void test_full_disk_of_the_host(void **state)
@@ -409,10 +416,11 @@ static void test_full_disk_of_the_host(void **state)
                       "while read -r m; do insmod $m; done < order; "
                       "dd if=/dev/urandom of=/dev/vda bs=64k count=400; echo written; sleep 1000",
                       (size_t)64 << 20);
-    if (!small_scratch(&g)) {
+    if (!own_scratch(&g)) {
         guest_skip("this user cannot have a file system of its own");
     }
     start_or_fail(&g);
+    fill_scratch(&g);
     guest_await_state(&g, VT_VM_CRASHED);
     assert_non_null(strstr(vt_vm_reason(g.vm), "disk is full"));
     assert_non_null(strstr(vt_vm_reason(g.vm), g.scratch_dir));

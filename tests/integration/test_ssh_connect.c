@@ -521,7 +521,7 @@ static void count_bytes(enum vt_stream stream, const char *data, size_t n, void 
 static void test_server_killed_in_the_middle(void **state)
 {
     (void)state;
-    struct rig r;
+    struct ssh_rig r;
     rig_start(&r, NULL);
     enum { n = 5 };
     size_t begun = 0;
@@ -529,27 +529,27 @@ static void test_server_killed_in_the_middle(void **state)
     memset(o, 0, sizeof o);
     for (int i = 0; i < n; i++)
         assert_non_null(
-            r.ch->cls->exec(r.ch,
-                            &(struct vt_exec_opts){.command = "echo begun; cat; sleep 60",
-                                                   .pty = true,
-                                                   .timeout = 300,
-                                                   .on_output = count_bytes,
-                                                   .output_user = &begun},
-                            on_exec, &o[i], NULL));
+            r.base.ch->cls->exec(r.base.ch,
+                                 &(struct vt_exec_opts){.command = "echo begun; cat; sleep 60",
+                                                        .pty = true,
+                                                        .timeout = 300,
+                                                        .on_output = count_bytes,
+                                                        .output_user = &begun},
+                                 on_exec, &o[i], NULL));
     enum { size = 32 << 20 };
     char *data = vt_calloc(1, size);
-    assert_non_null(r.ch->cls->transfer(
-        r.ch,
+    assert_non_null(r.base.ch->cls->transfer(
+        r.base.ch,
         &(struct vt_transfer_opts){
             .direction = VT_PUT, .remote = "/dev/null", .data = data, .size = size, .timeout = 300},
         on_transfer, &put, NULL));
     while (begun < n * strlen("begun\r\n"))
-        vt_loop_run_once(r.loop, true);
+        vt_loop_run_once(r.base.loop, true);
     ssh_server_kill(&r.server);
     double before = vt_monotonic();
     for (int i = 0; i < n; i++)
-        run_until(r.loop, &o[i].calls, 1);
-    run_until(r.loop, &put.calls, 1);
+        run_until(r.base.loop, &o[i].calls, 1);
+    run_until(r.base.loop, &put.calls, 1);
     assert_true(vt_monotonic() - before < 20);
     for (int i = 0; i < n; i++) {
         assert_int_equal(o[i].code, VT_EGUEST);
@@ -559,13 +559,13 @@ static void test_server_killed_in_the_middle(void **state)
         outcome_free(&o[i]);
     }
     assert_true(put.code == VT_EGUEST || put.code == VT_OK);
-    assert_false(r.ch->cls->connected(r.ch));
+    assert_false(r.base.ch->cls->connected(r.base.ch));
     struct outcome refused =
-        exec_now(r.loop, r.ch, &(struct vt_exec_opts){.command = "true", .timeout = 1});
+        exec_now(r.base.loop, r.base.ch, &(struct vt_exec_opts){.command = "true", .timeout = 1});
     assert_int_equal(refused.code, VT_ESTATE);
     ssh_server_listen(&r.server, NULL);
-    assert_int_equal(connect_now(r.loop, r.ch, 60).code, VT_OK);
-    struct outcome again = sh(r.loop, r.ch, "echo back");
+    assert_int_equal(connect_now(r.base.loop, r.base.ch, 60).code, VT_OK);
+    struct outcome again = sh(r.base.loop, r.base.ch, "echo back");
     assert_string_equal(again.out, "back\n");
     outcome_free(&again);
     vt_free(data);

@@ -50,12 +50,16 @@ def test_options_are_documented(b):
     """Each option that a function knows is in the reference and in the annotations."""
     calls = ["vmtest.class { x_ = 1 }", "vmtest.test({ x_ = 1 }, print)",
              'vmtest.vm { x_ = 1 }', "vmtest.wait_until { x_ = 1 }",
-             'vmtest.class { xfail = { x_ = 1 } }'] + [
+             'vmtest.class { xfail = { x_ = 1 } }', 'vmtest.fixture("x", { x_ = 1 }, print)',
+             'vmtest.vm { disks = { { x_ = 1 } } }', 'vmtest.vm { nics = { { x_ = 1 } } }',
+             'vmtest.vm { shares = { { x_ = 1 } } }', 'vmtest.vm { ssh = { x_ = 1 } }'] + [
                  f"vm:{call}" for call in (
                      'exec("x", { x_ = 1 })', 'sh("x", { x_ = 1 })', "wait_until { x_ = 1 }",
                      'put("a", "b", { x_ = 1 })', 'get("a", "b", { x_ = 1 })',
                      'read("a", { x_ = 1 })', 'write("a", "b", { x_ = 1 })',
-                     "start { x_ = 1 }", "reboot { x_ = 1 }", "wait_stopped { x_ = 1 }")]
+                     "start { x_ = 1 }", 'snapshot("x", { x_ = 1 })',
+                     'restore("x", { x_ = 1 })', "snapshots { x_ = 1 }", "clone { x_ = 1 }",
+                     "share { x_ = 1 }", 'console():expect("x", 1, { x_ = 1 })', "reboot { x_ = 1 }", "wait_stopped { x_ = 1 }")]
     body = "".join(f"  show(function() {call} end)\n" for call in calls)
     r = b.run(HEAD + """
 local function show(f) local _, err = pcall(f) print(err.hint) end
@@ -71,6 +75,17 @@ function testA()
         for option in line[len("known are: "):].split(", "):
             assert f"`{option}" in reference, f"{call}: {option} is not in docs/lua-api.md"
             assert re.search(rf"@field {option}\??", annotations), f"{call}: {option}"
+
+
+def test_capabilities_are_documented(b):
+    r = b.run(HEAD + """
+function testA() pcall(print, table.concat(require "vmtest.vm".capabilities, " ")) end
+""")
+    reference, annotations = read("docs", "lua-api.md"), read("lua-api", "types", "vmtest.lua")
+    names = r.output().split()
+    assert len(names) > 20, names
+    for name in names:
+        assert f"`{name}`" in reference and f'"{name}"' in annotations, name
 
 
 def test_quickstart_on_a_simulated_vm(b):

@@ -37,7 +37,7 @@ def one(r):
 
 def test_class_shares_a_vm(b):
     r = b.run(SIM + """
-TestA = vmtest.class { vm = sim() }
+TestA = vmtest.class { vm = sim(), reset = "class" }
 function TestA:setupClass() self.vm:write("/tmp/x", "1") end
 function TestA:setUp() assert(self.vm:state() == "running") end
 function TestA:test1() self.vm:sh("echo 2 >> /tmp/x") end
@@ -50,17 +50,6 @@ function testAfter() lu.assertNil(rawget(TestA, "vm")) end
     eq(state_dirs(b), [])
     eq(os.listdir(os.path.join(b.folder, "scratch")), [])
     assert "transcript.txt" in os.listdir(os.path.join(b.folder, "results", "testa"))
-
-
-def test_reset_per_test(b):
-    r = b.run(SIM + """
-TestA = vmtest.class { vm = sim(), reset = "test" }
-function TestA:setupClass() lu.assertNil(self.vm) end
-function TestA:test1() self.vm:write("/tmp/x", "1") end
-function TestA:test2() lu.assertEquals(self.vm:exec("test -e /tmp/x").status, 1) end
-""")
-    all_pass(r)
-    eq({e["vm"] for e in r.of("op")}, {"testa", "testa-2"})
 
 
 def test_several_vms(b):
@@ -84,17 +73,6 @@ TestA = vmtest.class { vm = { driver = "sim", sim = { boot_seconds = 100 }, boot
 function TestA:test1() end
 """, test_timeout=5.0)
     all_pass(r)
-
-
-def test_broken_vm_is_made_anew(b):
-    r = b.run(SIM + """
-TestA = vmtest.class { vm = sim() }
-function TestA:test1() self.vm:stop() end
-function TestA:test2() lu.assertEquals(self.vm:state(), "running") self.vm:pause() end
-function TestA:test3() lu.assertEquals(self.vm:state(), "running") end
-""")
-    all_pass(r)
-    eq(ops(r).count("start"), 3)
 
 
 def test_vm_that_cannot_be_had(b):
@@ -182,7 +160,13 @@ function testAll()
   local calls = { exec = { "x" }, sh = { "x" }, put = { "a", "b" }, get = { "a", "b" }, read = { "a" },
     write = { "a", "b" }, start = {}, stop = {}, kill = {}, pause = {}, resume = {}, reboot = {},
     wait_stopped = {}, state = {}, info = {}, scale = {}, console_tail = {}, supports = { "exec" },
-    wait_until = { { cmd = "x" } } }
+    wait_until = { { cmd = "x" } }, snapshot = { "x" }, restore = { "x" }, snapshots = {},
+    remove_snapshot = { "x" }, clone = {}, screenshot = {}, send_keys = { "a" }, type = { "a" },
+    console = {}, share = { { name = "a", path = "/" } }, unshare = { "a" }, mount_share = { "a", "/b" },
+    resize_disk = { "a", "1G" } }
+  local tried = { name = true, destroy = true, is_alive = true }
+  for name in pairs(calls) do tried[name] = true end
+  for name in pairs(require "vmtest.vm".methods) do assert(tried[name], name) end
   for name, args in pairs(calls) do
     local ok, err = pcall(vm[name], vm, table.unpack(args))
     lu.assertFalse(ok)
@@ -395,7 +379,7 @@ end
 
 def test_files(b):
     r = b.run(SIM + """
-TestA = vmtest.class { vm = sim() }
+TestA = vmtest.class { vm = sim(), reset = "class" }
 function TestA:test1()
   local f = io.open("local.txt", "w") f:write("from host") f:close()
   local put = self.vm:put("local.txt", "/tmp/guest.txt")

@@ -27,8 +27,8 @@ def image_store():
 
 
 def need_image(name="small"):
-    if not (image_store() / name / "image.json").exists():
-        skip(f"no image \"{name}\" in {image_store()}: build it with scripts/image-small")
+    if not (image_store() / name / "latest" / "image.json").exists():
+        skip(f"no image \"{name}\" in {image_store()}: build it: vmtest image build {name}")
     if not (shutil.which("qemu-system-x86_64") or shutil.which("qemu-system-aarch64")):
         skip("no QEMU here")
 
@@ -47,14 +47,16 @@ class Home:
             folder.mkdir(mode=0o700)
         if images:
             (self.home / "images").symlink_to(image_store())
-        cache = image_store().parent / "cache"  # the acceleration probe's answer, for speed
-        if cache.is_dir():
-            shutil.copytree(cache, self.home / "cache")
+        accel = image_store().parent / "cache" / "accel.json"  # the probe's answer, for speed
+        if accel.is_file():
+            (self.home / "cache").mkdir(mode=0o700)
+            shutil.copy(accel, self.home / "cache")
         self.env = {
             **os.environ,
             "VMTEST_HOME": str(self.home),
             "VMTEST_RUNTIME_DIR": str(self.runtime),
             "TMPDIR": str(self.temp),
+            "VMTEST_LEASE_DIR": str(self.path / "leases"),
         }
         self.env.pop("VMTEST_PROGRAM", None)
 

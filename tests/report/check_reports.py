@@ -263,6 +263,28 @@ def test_every_outcome():
     assert r.ctrf["results"]["environment"]["extra"]["jobs"][0]["vms"]["web"]["driver"] == "qemu"
 
 
+def test_artifacts():
+    paths = ["web/failure-TestA.a.png", "web/failure-TestA.a.txt"]
+    r = Reports([run_start("suite.lua"), job_start(), plan("a", "b", "c"),
+                 start(1), event("output", job=1, stream="stdout", text="said"),
+                 end(1, "failed", message="x", artifacts=paths),
+                 start(2), end(2, "failed", message="x", artifacts=[]),
+                 start(3), end(3, "failed", message="x", artifacts=[3, "", "x<&>.txt", None]),
+                 job_end(), run_end()])
+    assert r.test("a")["attachments"] == [
+        {"name": "failure-TestA.a.png", "contentType": "image/png",
+         "path": "01-suite/web/failure-TestA.a.png"},
+        {"name": "failure-TestA.a.txt", "contentType": "text/plain",
+         "path": "01-suite/web/failure-TestA.a.txt"}]
+    assert "attachments" not in r.test("b")
+    assert [a["path"] for a in r.test("c")["attachments"]] == ["01-suite/x<&>.txt"]
+    assert r.case("a").find("system-out").text.split("\n") == [
+        "said", "[[ATTACHMENT|01-suite/web/failure-TestA.a.png]]",
+        "[[ATTACHMENT|01-suite/web/failure-TestA.a.txt]]", ""]
+    assert r.case("b").find("system-out") is None
+    assert r.case("c").find("system-out").text == "[[ATTACHMENT|01-suite/x<&>.txt]]\n"
+
+
 def test_retries():
     lines = [run_start("suite.lua"), job_start(), plan("a", "b"),
              start(1), end(1, "failed", message="at first"), start(1), end(1, "passed"),

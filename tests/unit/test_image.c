@@ -8,6 +8,7 @@
 
 #include "core/fs.h"
 #include "core/mem.h"
+#include "image/qcow2.h"
 #include "vmtest/image.h"
 
 #define GOOD                                                                                       \
@@ -44,7 +45,7 @@ static int setup(void **state)
     if (!mkdtemp(home))
         return -1;
     s->home = vt_strdup(home);
-    s->dir = vt_path_join(home, "images/one");
+    s->dir = vt_path_join(home, "images/one/20260101.1");
     setenv("VMTEST_HOME", home, 1);
     if (vt_mkdirs(s->dir, NULL))
         return -1;
@@ -82,13 +83,16 @@ static void test_reads_everything(void **state)
     struct vt_error err = VT_ERROR_INIT;
     put_text(s, "initrd", "x");
     put_text(s, "key", "x");
-    unsigned char disk[104] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3};
-    put(s, "disk", disk, sizeof disk);
+    put_text(s, "raw", "0123");
+    char *disk = vt_path_join(s->dir, "disk");
+    assert_int_equal(vt_qcow2_overlay(disk, "raw", "raw", 1 << 20, NULL), VT_OK);
+    vt_free(disk);
     put_text(s, "image.json",
              GOOD
              ", \"initrd\": \"initrd\", \"append\": \"quiet\", \"disk\": \"disk\","
              "\"disk_format\": \"qcow2\", \"cpus\": 3, \"ready\": \"up\", \"description\": \"d\","
              "\"shutdown\": \"poweroff\", \"reboot\": \"reboot\", \"boot_deadline\": \"1m30s\","
+             "\"iso\": \"initrd\", \"seed\": \"key\", \"update\": \"renew\","
              "\"created\": \"2026-01-01T00:00:00Z\", \"ssh\": {\"user\": \"root\", "
              "\"key\": \"key\", \"password\": \"p\", \"host_key\": \"ssh-ed25519 AAAA\"}}");
     if (vt_image_open("one", &image, &err))
@@ -108,6 +112,9 @@ static void test_reads_everything(void **state)
     assert_true(image->boot_deadline == 90);
     assert_string_equal(image->ready, "up");
     assert_string_equal(image->shutdown, "poweroff");
+    assert_string_equal(image->update, "renew");
+    assert_string_equal(vt_path_base(image->iso), "initrd");
+    assert_string_equal(vt_path_base(image->seed), "key");
     assert_string_equal(image->ssh_user, "root");
     assert_string_equal(image->ssh_password, "p");
     assert_string_equal(image->ssh_host_key, "ssh-ed25519 AAAA");
@@ -134,8 +141,16 @@ static void test_a_folder_elsewhere(void **state)
     struct vt_error err = VT_ERROR_INIT;
     put_text(s, "image.json", GOOD "}");
     assert_int_equal(vt_image_open(s->dir, &image, NULL), VT_OK);
-    assert_string_equal(image->name, "one");
+    assert_string_equal(image->name, "one"); /* it is one of the store's */
+    assert_string_equal(image->version, "20260101.1");
     vt_image_free(image);
+    char *elsewhere = vt_path_join(s->home, "elsewhere");
+    assert_int_equal(rename(s->dir, elsewhere), 0);
+    assert_int_equal(vt_image_open(elsewhere, &image, NULL), VT_OK);
+    assert_string_equal(image->name, "elsewhere");
+    assert_null(image->version);
+    vt_image_free(image);
+    vt_free(elsewhere);
     assert_int_equal(vt_image_open("/nonexistent/image", &image, &err), VT_ENOTFOUND);
     assert_null(image);
 }
@@ -154,30 +169,41 @@ static void test_not_found_says_what_there_is(void **state)
     assert_int_equal(vt_image_open(NULL, &image, NULL), VT_EINVAL);
 }
 
+static void make(const struct store *s, const char *folder)
+{
+    char *path = vt_path_join(s->home, folder);
+    assert_int_equal(vt_mkdirs(path, NULL), VT_OK);
+    vt_free(path);
+}
+
 static void test_names(void **state)
 {
     const struct store *s = *state;
     char **names;
     size_t n;
-    assert_int_equal(vt_image_names(&names, &n, NULL), VT_OK);
-    assert_int_equal(n, 0); /* a folder without a description is no image */
-    vt_image_names_free(names, n);
-    put_text(s, "image.json", GOOD "}");
-    char *other = vt_path_join(s->home, "images/.build-x"), *a = vt_path_join(s->home, "images/a");
-    vt_mkdirs(other, NULL);
-    vt_mkdirs(a, NULL);
-    char *description = vt_path_join(other, "image.json"), *second = vt_path_join(a, "image.json");
-    vt_write_file(description, "{}", 2, 0600, NULL);
-    vt_write_file(second, "{}", 2, 0600, NULL);
+    make(s, "images/a/20260101.1");
+    make(s, "images/empty");
+    make(s, "images/no-version/latest");
+    make(s, "images/.hidden/20260101.1");
     assert_int_equal(vt_image_names(&names, &n, NULL), VT_OK);
     assert_int_equal(n, 2);
     assert_string_equal(names[0], "a");
     assert_string_equal(names[1], "one");
     vt_image_names_free(names, n);
-    vt_free(description);
-    vt_free(second);
-    vt_free(other);
-    vt_free(a);
+}
+
+static void test_an_image_without_versions_says_what_to_do(void **state)
+{
+    const struct store *s = *state;
+    struct vt_image *image;
+    struct vt_error err = VT_ERROR_INIT;
+    make(s, "images/flat");
+    char *path = vt_path_join(s->home, "images/flat/image.json");
+    assert_int_equal(vt_write_file(path, "{}", 2, 0600, NULL), VT_OK);
+    assert_int_equal(vt_image_open("flat", &image, &err), VT_EIMAGE);
+    assert_non_null(strstr(err.message, "no versions"));
+    assert_non_null(strstr(err.hint, "vmtest image build flat"));
+    vt_free(path);
 }
 
 static void test_wrong_descriptions(void **state)
@@ -212,6 +238,14 @@ static void test_wrong_descriptions(void **state)
         {GOOD ", \"disk\": \"kernel\"}", "\"disk_format\" is missing"},
         {GOOD ", \"disk\": \"kernel\", \"disk_format\": \"vmdk\"}", "\"disk_format\" must"},
         {GOOD ", \"disk\": \"kernel\", \"disk_format\": \"qcow2\"}", "is no qcow2 disk"},
+        {GOOD ", \"firmware\": \"uboot\"}", "\"firmware\" must be \"bios\" or \"efi\""},
+        {GOOD ", \"firmware\": \"efi\"}", "\"firmware\" must be absent where \"kernel\""},
+        {GOOD ", \"iso\": \"nowhere\"}", "nowhere (\"iso\" in its image.json)"},
+        {GOOD ", \"seed\": \"nowhere\"}", "nowhere (\"seed\" in its image.json)"},
+        {GOOD ", \"update\": \"\"}", "\"update\" must be a string"},
+        {"{\"format\": 1, \"os\": \"l\", \"arch\": \"aarch64\", \"memory\": \"64M\", "
+         "\"iso\": \"kernel\", \"firmware\": \"bios\"}",
+         "\"firmware\" must be \"efi\""},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         refused(*state, wrong[i].json, wrong[i].part);
@@ -273,6 +307,7 @@ int main(void)
         TEST(test_a_folder_elsewhere),
         TEST(test_not_found_says_what_there_is),
         TEST(test_names),
+        TEST(test_an_image_without_versions_says_what_to_do),
         TEST(test_wrong_descriptions),
         TEST(test_memory),
         TEST(test_misspelled_key_has_a_hint),

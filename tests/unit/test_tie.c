@@ -1,10 +1,12 @@
 /* The tie: the lock lives as long as the program, and the program no longer than its parent. */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,11 +37,14 @@ static int teardown(void **state)
     return 0;
 }
 
+static const char *used; /* the folder that the next ones use */
+
 /* Starts `sh -c script` tied to this process, or to `parent` where that is not 0. */
 static pid_t start(const char *with_lock, const char *parent, const char *script)
 {
+    const struct vt_tie tie = {.lock = with_lock, .use = used, .tied = true};
     struct vt_args args = VT_ARGS_INIT;
-    assert_int_equal(vt_tie_begin(&args, with_lock, true, NULL), VT_OK);
+    assert_int_equal(vt_tie_begin(&args, &tie, NULL), VT_OK);
     for (size_t i = 0; parent && i < args.n; i++) {
         if (!strcmp(args.v[i], "--tied")) {
             vt_free(args.v[i + 1]);
@@ -95,6 +100,33 @@ static void test_lock_lives_with_the_program(void **state)
     assert_int_equal(status_of(pid), -SIGKILL);
     assert_false(vt_lock_held(lock, NULL));
     assert_int_equal(status_of(start(lock, NULL, "exit 0")), 0);
+}
+
+static bool is_used(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    bool used_now = flock(fd, LOCK_EX | LOCK_NB) != 0;
+    close(fd);
+    return used_now;
+}
+
+static void test_image_is_in_use_as_long_as_the_program_lives(void **state)
+{
+    (void)state;
+    assert_false(is_used(dir));
+    used = dir;
+    pid_t pid = start(lock, NULL, "exec sleep 100");
+    double end = vt_monotonic() + 30;
+    while (!is_used(dir) && vt_monotonic() < end)
+        usleep(5000);
+    assert_true(is_used(dir));
+    kill(pid, SIGKILL);
+    assert_int_equal(status_of(pid), -SIGKILL);
+    assert_false(is_used(dir));
+    used = "/nonexistent/image";
+    assert_int_equal(status_of(start(NULL, NULL, "exit 0")), VT_TIE_NOT_RUN);
+    used = NULL;
 }
 
 static void test_dies_with_its_parent(void **state)
@@ -168,9 +200,13 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "__tie"))
         return vt_tie_main(argc, argv);
     const struct CMUnitTest tests[] = {
-        TEST(test_becomes_the_program),  TEST(test_lock_lives_with_the_program),
-        TEST(test_dies_with_its_parent), TEST(test_parent_that_is_gone),
-        TEST(test_signals_are_plain),    TEST(test_bad_words),
+        TEST(test_becomes_the_program),
+        TEST(test_lock_lives_with_the_program),
+        TEST(test_image_is_in_use_as_long_as_the_program_lives),
+        TEST(test_dies_with_its_parent),
+        TEST(test_parent_that_is_gone),
+        TEST(test_signals_are_plain),
+        TEST(test_bad_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,21 +4,21 @@
 
 #include "core/mem.h"
 
-#define MIB ((uint64_t)1 << 20)
-
-/* What differs between the machines that QEMU emulates. */
-struct arch {
-    const char *name;
-    const char *machine;
-    const char *panic_device;
+static const struct vt_qemu_arch archs[] = {
+    {.name = "x86_64",
+     .machine = "q35",
+     .panic_device = "pvpanic",
+     .generation_device = "vmgenid,guid=auto",
+     .card = "VGA",
+     .screen_unasked = true},
+    {.name = "aarch64",
+     .machine = "virt",
+     .panic_device = "pvpanic-pci",
+     .card = "virtio-gpu-pci",
+     .keyboard = "usb-kbd,bus=usb.0"},
 };
 
-static const struct arch archs[] = {
-    {.name = "x86_64", .machine = "q35", .panic_device = "pvpanic"},
-    {.name = "aarch64", .machine = "virt", .panic_device = "pvpanic-pci"},
-};
-
-static const struct arch *find_arch(const char *name)
+const struct vt_qemu_arch *vt_qemu_arch(const char *name)
 {
     for (size_t i = 1; i < sizeof archs / sizeof *archs; i++)
         if (!strcmp(archs[i].name, name))
@@ -35,91 +35,109 @@ void vt_qemu_escape(struct vt_buf *out, const char *text)
     }
 }
 
-static void option(struct vt_args *args, const char *name, const char *value)
+void vt_qemu_option(struct vt_args *args, const char *name, const char *value)
 {
     vt_args_add(args, name);
     vt_args_add(args, value);
 }
 
-/* NAME PREFIX + escaped PATH + SUFFIX */
-static void path_option(struct vt_args *args, const char *name, const char *prefix,
-                        const char *path, const char *suffix)
+void vt_qemu_path_option(struct vt_args *args, const char *name, const char *prefix,
+                         const char *path, const char *suffix)
 {
     struct vt_buf value = VT_BUF_INIT;
     vt_buf_puts(&value, prefix);
     vt_qemu_escape(&value, path);
     vt_buf_puts(&value, suffix);
-    option(args, name, vt_buf_str(&value));
+    vt_qemu_option(args, name, vt_buf_str(&value));
     vt_buf_free(&value);
 }
 
 void vt_qemu_argv_machine(struct vt_args *args, const char *arch, const char *accel)
 {
     bool emulated = !strcmp(accel, "tcg");
-    option(args, "-machine", find_arch(arch)->machine);
+    vt_qemu_option(args, "-machine", vt_qemu_arch(arch)->machine);
     /* 128 MiB of translated code serve a guest as well as the default of 1 GiB */
-    option(args, "-accel", emulated ? "tcg,tb-size=128" : accel);
-    option(args, "-cpu", emulated ? "max" : "host");
+    vt_qemu_option(args, "-accel", emulated ? "tcg,tb-size=128" : accel);
+    vt_qemu_option(args, "-cpu", emulated ? "max" : "host");
 }
 
 static void add_boot(struct vt_args *args, const struct vt_qemu_machine *m)
 {
     const struct vt_image *image = m->config->image;
-    if (m->firmware)
-        option(args, "-bios", m->firmware);
+    vt_qemu_argv_firmware(args, m->firmware, m->vars);
     if (image->kernel)
-        option(args, "-kernel", image->kernel);
+        vt_qemu_option(args, "-kernel", image->kernel);
     if (image->initrd)
-        option(args, "-initrd", image->initrd);
+        vt_qemu_option(args, "-initrd", image->initrd);
     if (image->kernel && image->append)
-        option(args, "-append", image->append);
-    if (!m->overlay)
-        return;
-    /* an overlay lives no longer than its VM: nobody needs it on the platter */
-    path_option(args, "-drive",
-                "if=none,id=disk0,format=qcow2,cache=unsafe,discard=unmap,file=", m->overlay, "");
-    option(args, "-device",
-           image->kernel ? "virtio-blk-pci,drive=disk0" : "virtio-blk-pci,drive=disk0,bootindex=0");
+        vt_qemu_option(args, "-append", image->append);
+}
+
+static bool needs_usb(const struct vt_vm_config *c)
+{
+    bool usb = (c->screen || c->vnc) && vt_qemu_arch(c->image->arch)->keyboard;
+    for (size_t i = 0; i < c->disk_count; i++)
+        usb |= c->disks[i].bus == VT_DISK_USB;
+    return usb;
+}
+
+static void add_disks(struct vt_args *args, const struct vt_qemu_machine *m)
+{
+    if (needs_usb(m->config))
+        vt_qemu_option(args, "-device", "qemu-xhci,id=usb");
+    for (size_t i = 0; i < m->disk_count; i++)
+        if (m->dry)
+            vt_qemu_disk_argv_dry(args, &m->disks[i]);
+        else
+            vt_qemu_disk_argv(args, &m->disks[i]);
+    if (m->config->image->disk) {
+        char top[VT_QEMU_NODE_MAX];
+        vt_qemu_disk_top(&m->disks[0], top);
+        vt_args_add(args, "-device");
+        vt_args_printf(args, "virtio-blk-pci,drive=%s,id=%s%s", top, m->disks[0].id,
+                       m->config->image->kernel ? "" : ",bootindex=0");
+    }
+    /* behind the image's disk: the guest counts them in this order */
+    vt_qemu_argv_media(args, m->config->image);
+    vt_qemu_argv_extra(args, m);
 }
 
 static void add_devices(struct vt_args *args, const struct vt_qemu_machine *m)
 {
-    struct vt_buf qmp = VT_BUF_INIT, console = VT_BUF_INIT;
-    vt_buf_printf(&qmp, "socket,id=qmp,fd=%d,server=on,wait=off", VT_QEMU_FD_QMP);
-    option(args, "-chardev", vt_buf_str(&qmp));
-    vt_buf_free(&qmp);
-    option(args, "-mon", "chardev=qmp,mode=control");
-    vt_buf_printf(&console, "socket,id=console,fd=%d", VT_QEMU_FD_CONSOLE);
-    if (m->config->console_log) {
-        vt_buf_puts(&console, ",logappend=on,logfile=");
-        vt_qemu_escape(&console, m->config->console_log);
-    }
-    option(args, "-chardev", vt_buf_str(&console));
-    vt_buf_free(&console);
-    option(args, "-serial", "chardev:console");
-    option(args, "-netdev", "user,id=net0");
-    option(args, "-device", "virtio-net-pci,netdev=net0,romfile=");
-    option(args, "-object", "rng-random,id=rng0,filename=/dev/urandom");
-    option(args, "-device", "virtio-rng-pci,rng=rng0");
-    option(args, "-device", find_arch(m->config->image->arch)->panic_device);
+    vt_args_add(args, "-chardev");
+    vt_args_printf(args, "socket,id=qmp,fd=%d,server=on,wait=off", VT_QEMU_FD_QMP);
+    vt_qemu_option(args, "-mon", "chardev=qmp,mode=control");
+    vt_qemu_argv_console(args, m);
+    vt_qemu_argv_screen(args, m);
+    vt_qemu_argv_net(args, m);
+    vt_qemu_argv_shares(args, m);
+    vt_qemu_argv_ports(args, m);
+    vt_qemu_option(args, "-object", "rng-random,id=rng0,filename=/dev/urandom");
+    vt_qemu_option(args, "-device", "virtio-rng-pci,rng=rng0");
+    const struct vt_qemu_arch *arch = vt_qemu_arch(m->config->image->arch);
+    vt_qemu_option(args, "-device", arch->panic_device);
+    if (arch->generation_device) /* new with each process: a guest that knows it seeds itself anew
+                                  */
+        vt_qemu_option(args, "-device", arch->generation_device);
 }
 
 void vt_qemu_argv(struct vt_args *args, const struct vt_qemu_machine *m)
 {
     const struct vt_vm_config *c = m->config;
-    uint64_t memory = c->memory ? c->memory : c->image->memory;
     vt_args_add(args, m->program);
-    path_option(args, "-name", "guest=", c->name, "");
+    vt_qemu_path_option(args, "-name", "guest=", c->name, "");
     vt_args_add(args, "-nodefaults");
     vt_args_add(args, "-no-user-config");
-    option(args, "-display", "none");
+    vt_qemu_option(args, "-display", "none");
     vt_args_add(args, "-S");
-    option(args, "-action", "reboot=reset,shutdown=poweroff,panic=shutdown");
+    vt_qemu_option(args, "-action", "reboot=reset,shutdown=poweroff,panic=shutdown");
     vt_qemu_argv_machine(args, c->image->arch, m->accel);
-    vt_args_add(args, "-m");
-    vt_args_printf(args, "%llu", (unsigned long long)((memory + MIB - 1) / MIB));
+    vt_qemu_memory_argv(args, m->memory);
     vt_args_add(args, "-smp");
     vt_args_printf(args, "%d", c->cpus ? c->cpus : c->image->cpus);
     add_boot(args, m);
+    add_disks(args, m);
     add_devices(args, m);
+    if (m->incoming)
+        vt_qemu_option(args, "-incoming", "defer");
 }

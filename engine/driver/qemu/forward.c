@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/json.h"
 #include "core/mem.h"
 #include "driver/qemu/instance.h"
+#include "driver/qemu/net.h"
 
 #define OP "vm.start"
 #define SSH_PORT 22
@@ -19,12 +21,46 @@ void vt_qemu_forwards_init(struct vt_qemu *q)
     vt_free(q->forwards);
     q->forwards = vt_calloc(c->forward_count + 1, sizeof *q->forwards);
     q->forwards[0] = (struct vt_forward){.guest_port = SSH_PORT};
-    q->forward_count = 1;
+    q->forward_count = vt_qemu_first_nat(q) < 0 ? 0 : 1;
+    if (!q->forward_count)
+        return;
     for (size_t i = 0; i < c->forward_count; i++)
         if (c->forwards[i].guest_port == SSH_PORT)
             q->forwards[0] = c->forwards[i];
         else
             q->forwards[q->forward_count++] = c->forwards[i];
+}
+
+void vt_qemu_forwards_again(struct vt_qemu *q)
+{
+    struct vt_forward *before = q->forwards;
+    size_t count = q->forward_count;
+    q->forwards = NULL;
+    vt_qemu_forwards_init(q);
+    for (size_t i = 0; before && i < q->forward_count && i < count; i++)
+        if (!q->forwards[i].host_port && q->forwards[i].guest_port == before[i].guest_port)
+            q->forwards[i].host_port = before[i].host_port;
+    vt_free(before);
+}
+
+/* True where any port of the host would do for it. */
+static bool is_automatic(const struct vt_qemu *q, const struct vt_forward *f)
+{
+    const struct vt_vm_config *c = q->config;
+    for (size_t i = 0; i < c->forward_count; i++)
+        if (c->forwards[i].host_port == f->host_port)
+            return false;
+    return true;
+}
+
+void vt_qemu_forwards_restore(struct vt_qemu *q, const json_t *facts)
+{
+    vt_qemu_forwards_init(q);
+    for (size_t i = 0; i < q->forward_count && i < json_array_size(facts); i++) {
+        const json_t *one = json_array_get(facts, i);
+        if (vt_json_int(one, "guest", 0) == q->forwards[i].guest_port)
+            q->forwards[i].host_port = (int)vt_json_int(one, "host", 0);
+    }
 }
 
 /* True where `port` is one that the lines before gave to another forward. */
@@ -112,7 +148,12 @@ static void on_added(const json_t *result, const struct vt_error *failed, void *
     const char *text = json_string_value(result);
     if (failed)
         why = *failed;
-    else if (text && *text)
+    else if (text && *text && q->forwards[q->forwards_asked].host_port &&
+             is_automatic(q, &q->forwards[q->forwards_asked])) {
+        q->forwards[q->forwards_asked].host_port = 0; /* somebody has taken it since */
+        ask_next(q);
+        return;
+    } else if (text && *text)
         refused(q, text, &why);
     if (why.code) {
         q->forwards_done(q, &why);
@@ -130,8 +171,8 @@ static void ask_next(struct vt_qemu *q)
     }
     const struct vt_forward *f = &q->forwards[q->forwards_asked];
     char line[96];
-    snprintf(line, sizeof line, "hostfwd_add net0 tcp:127.0.0.1:%d-:%d", f->host_port,
-             f->guest_port);
+    snprintf(line, sizeof line, "hostfwd_add net%d tcp:127.0.0.1:%d-:%d", vt_qemu_first_nat(q),
+             f->host_port, f->guest_port);
     monitor(q, line, on_added);
 }
 
@@ -139,5 +180,10 @@ void vt_qemu_forwards_open(struct vt_qemu *q, vt_qemu_forwards_fn fn)
 {
     q->forwards_asked = 0;
     q->forwards_done = fn;
+    if (!q->forward_count) {
+        const struct vt_error none = VT_ERROR_INIT;
+        fn(q, &none);
+        return;
+    }
     ask_next(q);
 }

@@ -154,10 +154,11 @@ struct vt_op *vt_probe_run(struct vt_loop *loop, const char *qemu, const char *a
         vt_fail(err, VT_EUNSUPPORTED, OP, "there is no probe guest for %s", arch);
         return NULL;
     }
+    const struct vt_tie tie = {.tied = true};
     struct vt_args args = VT_ARGS_INIT;
     char *firmware = write_firmware(guest, err);
     struct vt_op *run = NULL, *result = NULL;
-    if (firmware && !vt_tie_begin(&args, NULL, true, err)) {
+    if (firmware && !vt_tie_begin(&args, &tie, err)) {
         vt_args_add(&args, qemu);
         add_options(&args, guest, accel, firmware);
         struct probe_op *self = vt_op_new(sizeof *self, &probe_class, loop, INFINITY, done, user);

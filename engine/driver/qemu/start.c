@@ -6,11 +6,11 @@
 #include "core/sys.h"
 #include "driver/qemu/argv.h"
 #include "driver/qemu/instance.h"
+#include "driver/qemu/net.h"
 #include "vm/tie.h"
 #include "vmtest/accel.h"
 
 #define OP "vm.start"
-#define OVERLAY_S 120.0
 
 void vt_qemu_start_fail(struct vt_qemu *q, const struct vt_error *why)
 {
@@ -71,62 +71,75 @@ static void on_capabilities(const json_t *result, const struct vt_error *why, vo
         vt_qemu_forwards_open(q, on_forwarded);
 }
 
-static void launch(struct vt_qemu *q)
+void vt_qemu_take_accel(struct vt_qemu *q, const struct vt_accel *found)
+{
+    char **kept[] = {&q->program, &q->accel, &q->accel_reason};
+    const char *const now[] = {found->qemu, found->accel, found->reason};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        vt_free(*kept[i]);
+        *kept[i] = vt_strdup(now[i]);
+    }
+}
+
+uint64_t vt_qemu_memory_size(const struct vt_qemu *q)
+{
+    return q->config->memory ? q->config->memory : q->config->image->memory;
+}
+
+enum vt_code vt_qemu_launch(struct vt_qemu *q, const struct vt_qemu_memory *memory, int state,
+                            struct vt_error *err)
 {
     struct vt_error why = VT_ERROR_INIT;
     struct vt_args args = VT_ARGS_INIT;
+    int *fds = vt_calloc(2 + q->nic_count, sizeof *fds);
+    size_t fd_count = 0;
+    if (memory->fd >= 0)
+        fds[fd_count++] = memory->fd;
+    if (state >= 0)
+        fds[fd_count++] = state;
+    vt_qemu_net_fds(q, fds, &fd_count);
     const struct vt_qemu_machine machine = {.program = q->program,
                                             .accel = q->accel,
                                             .config = q->config,
-                                            .overlay = q->overlay,
-                                            .firmware = q->firmware};
-    vt_qemu_forwards_init(q);
+                                            .disks = q->disks,
+                                            .disk_count = q->disk_count,
+                                            .memory = memory,
+                                            .incoming = state >= 0,
+                                            .firmware = &q->firmware,
+                                            .vars = q->vars,
+                                            .vnc = q->vnc,
+                                            .nics = q->nics,
+                                            .nic_count = q->nic_count,
+                                            .shares = q->shares};
+    const struct vt_image *image = q->config->image;
+    const struct vt_tie tie = {
+        .lock = q->lock, .use = image->version ? image->dir : NULL, .tied = !q->config->keep};
     if (vt_lock_held(q->lock, NULL)) /* before its socket is replaced; the lock itself decides */
         vt_fail(&why, VT_EBUSY, OP, "VM %s runs already, in another process", q->config->name);
-    else if (!vt_tie_begin(&args, q->lock, !q->config->keep, &why)) {
+    else if (!vt_qemu_firmware_copy_vars(&q->firmware, q->vars, &why) &&
+             !vt_tie_begin(&args, &tie, &why)) {
         vt_qemu_argv(&args, &machine);
-        vt_qemu_watch(q, &args, &why);
+        vt_qemu_watch(q, &args, fds, fd_count, &why);
     }
     vt_args_free(&args);
-    if (why.code)
+    vt_free(fds);
+    vt_qemu_net_close(q);
+    q->memory_private = !memory->shared;
+    return vt_error_copy(err, &why);
+}
+
+static void on_prepared(struct vt_qemu *q, const struct vt_error *failed)
+{
+    struct vt_error why = *failed;
+    struct vt_qemu_memory memory = VT_QEMU_MEMORY_NONE;
+    vt_qemu_forwards_init(q);
+    if (why.code || vt_qemu_disks_ready(q, &why) ||
+        vt_qemu_memory_new(&memory, vt_qemu_memory_size(q), q->config->scratch_dir, &why) ||
+        vt_qemu_launch(q, &memory, -1, &why))
         vt_qemu_start_fail(q, &why);
     else
         vt_qmp_command(q->qmp, "qmp_capabilities", NULL, on_capabilities, q);
-}
-
-static void on_overlay(struct vt_op *inner, void *user)
-{
-    struct vt_qemu *q = user;
-    const struct vt_error *failed = vt_op_error(inner);
-    const struct vt_process_result *r = failed ? NULL : vt_op_result(inner);
-    struct vt_error why = VT_ERROR_INIT;
-    q->inner = NULL;
-    if (failed)
-        why = *failed;
-    else if (r->status)
-        vt_fail(&why, strstr(r->err, "No space left") ? VT_ENOSPC : VT_EIO, OP,
-                "cannot make the disk %s: %.400s", q->overlay, r->err);
-    if (!why.code) {
-        launch(q);
-        return;
-    }
-    vt_remove_tree(q->overlay, NULL);
-    vt_qemu_start_fail(q, &why);
-}
-
-static void make_overlay(struct vt_qemu *q)
-{
-    const struct vt_image *image = q->config->image;
-    const char *argv[] = {"qemu-img",         "create", "-q",        "-f",       "qcow2", "-F",
-                          image->disk_format, "-b",     image->disk, q->overlay, NULL};
-    const struct vt_process_opts opts = {.argv = argv, .timeout = OVERLAY_S, .output_limit = 4096};
-    struct vt_error why = VT_ERROR_INIT;
-    q->inner = vt_process_run(q->loop, &opts, on_overlay, q, &why);
-    if (q->inner)
-        return;
-    if (why.code == VT_ENOTFOUND)
-        vt_hint(&why, "qemu-img is in Debian's package qemu-utils");
-    vt_qemu_start_fail(q, &why);
+    vt_qemu_memory_clear(&memory);
 }
 
 static void on_accel(struct vt_op *inner, void *user)
@@ -137,17 +150,8 @@ static void on_accel(struct vt_op *inner, void *user)
         vt_qemu_start_fail(q, vt_op_error(inner));
         return;
     }
-    const struct vt_accel *found = vt_op_result(inner);
-    char **kept[] = {&q->program, &q->accel, &q->accel_reason};
-    const char *const now[] = {found->qemu, found->accel, found->reason};
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        vt_free(*kept[i]);
-        *kept[i] = vt_strdup(now[i]);
-    }
-    if (q->overlay && !vt_is_file(q->overlay))
-        make_overlay(q);
-    else
-        launch(q);
+    vt_qemu_take_accel(q, vt_op_result(inner));
+    vt_qemu_prepare(q, on_prepared);
 }
 
 void vt_qemu_start(void *instance, struct vt_op *op)

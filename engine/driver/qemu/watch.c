@@ -6,7 +6,10 @@
 #include "core/fs.h"
 #include "core/json.h"
 #include "core/mem.h"
-#include "driver/qemu/instance.h"
+#include "driver/qemu/extra.h"
+#include "driver/qemu/save.h"
+#include "driver/qemu/screen.h"
+#include "driver/qemu/share.h"
 #include "vm/tie.h"
 
 #define LOG_TAIL 1000
@@ -22,10 +25,10 @@ static void note_end(struct vt_qemu *q, bool crashed, const char *reason)
     q->end_reason = vt_strdup(reason);
 }
 
-void vt_qemu_log_tail(const struct vt_qemu *q, struct vt_buf *out)
+void vt_qemu_tail(const char *log, struct vt_buf *out)
 {
     struct vt_buf text = VT_BUF_INIT;
-    if (vt_read_file(q->log, (size_t)1 << 20, &text, NULL) == VT_OK) {
+    if (vt_read_file(log, (size_t)1 << 20, &text, NULL) == VT_OK) {
         while (text.len && strchr("\n ", text.data[text.len - 1]))
             text.data[--text.len] = '\0';
         size_t skip = text.len > LOG_TAIL ? text.len - LOG_TAIL : 0;
@@ -76,13 +79,17 @@ static void on_reset(struct vt_qemu *q, const json_t *data)
 
 static void on_io_error(struct vt_qemu *q, const json_t *data)
 {
-    if (strcmp(vt_json_str(data, "action", ""), "stop") != 0)
+    const char *node = vt_json_str(data, "node-name", "");
+    if (strcmp(vt_json_str(data, "action", ""), "stop") != 0) {
+        vt_qemu_extra_error(q, data);
         return; /* the guest was told, and goes on */
+    }
     struct vt_buf reason = VT_BUF_INIT;
+    const char *path = vt_qemu_disks_path(q, node);
     if (vt_json_bool(data, "nospace", false))
-        vt_buf_printf(&reason, "the host's disk is full: cannot write %s", q->overlay);
+        vt_buf_printf(&reason, "the host's disk is full: cannot write %s", path);
     else
-        vt_buf_printf(&reason, "the host cannot write %s: %s", q->overlay,
+        vt_buf_printf(&reason, "the host cannot write %s: %s", path,
                       vt_json_str(data, "reason", "no reason given"));
     note_end(q, true, reason.data);
     vt_buf_free(&reason);
@@ -94,11 +101,21 @@ struct event {
     void (*handle)(struct vt_qemu *q, const json_t *data);
 };
 
+static void on_migration(struct vt_qemu *q, const json_t *data)
+{
+    const char *status = vt_json_str(data, "status", "");
+    if (q->save)
+        vt_qemu_save_event(q->save, status);
+    else if (q->back)
+        vt_qemu_back_event(q->back, status);
+}
+
 static const struct event events[] = {
     {.name = "SHUTDOWN", .handle = on_shutdown},
     {.name = "GUEST_PANICKED", .handle = on_panicked},
     {.name = "RESET", .handle = on_reset},
     {.name = "BLOCK_IO_ERROR", .handle = on_io_error},
+    {.name = "MIGRATION", .handle = on_migration},
 };
 
 static void on_event(const char *name, const json_t *data, void *user)
@@ -112,7 +129,9 @@ static void on_event(const char *name, const json_t *data, void *user)
 static void on_write(const char *data, size_t n, void *user)
 {
     struct vt_qemu *q = user;
-    if (q->process)
+    if (!q->process)
+        return;
+    if (q->send_fd < 0 || !vt_qemu_process_write_fd(q->process, data, n, q->send_fd))
         vt_qemu_process_write(q->process, data, n);
 }
 
@@ -166,9 +185,11 @@ static void describe_end(const struct vt_qemu *q, int status, int sig, struct vt
     struct vt_buf log = VT_BUF_INIT;
     if (sig)
         vt_buf_printf(out, "QEMU was killed by signal %d (%s)", sig, strsignal(sig));
+    else if (status == VT_QEMU_STATUS_UNKNOWN)
+        vt_buf_puts(out, "QEMU ended without a word");
     else
         vt_buf_printf(out, "QEMU ended with status %d", status);
-    vt_qemu_log_tail(q, &log);
+    vt_qemu_tail(q->log, &log);
     if (log.len)
         vt_buf_printf(out, ": %s", log.data);
     vt_buf_free(&log);
@@ -185,13 +206,16 @@ static void start_ended(struct vt_qemu *q, int status, const char *reason)
                 reason);
         vt_hint(&why, "QEMU's own words are above; `vmtest doctor` checks this host");
     }
-    vt_qemu_start_fail(q, &why);
+    if (q->back)
+        vt_qemu_back_fail(q, &why);
+    else
+        vt_qemu_start_fail(q, &why);
 }
 
 static void on_ended(int status, int sig, void *user)
 {
     struct vt_qemu *q = user;
-    struct vt_op *kill_op = q->kill_op;
+    struct vt_op *kill_op = q->kill_op, *attach_op = q->attach_op;
     struct vt_buf reason = VT_BUF_INIT;
     if (q->end_reason)
         vt_buf_printf(&reason, "%s%s", q->end_reason,
@@ -200,13 +224,18 @@ static void on_ended(int status, int sig, void *user)
         describe_end(q, status, sig, &reason);
     bool crashed = q->crashed || !q->end_reason;
     q->kill_op = NULL;
-    if (q->start_op) {
+    const bool goes_back = q->back != NULL; /* the end may be one it asked for */
+    if (q->start_op || (goes_back && !vt_qemu_back_ended(q->back))) {
         start_ended(q, status, vt_buf_str(&reason));
-    } else {
+    } else if (!goes_back) {
         struct vt_error gone = VT_ERROR_INIT;
         vt_fail(&gone, VT_EGUEST, "vm", "VM %s is gone: %s", q->config->name, vt_buf_str(&reason));
+        q->attach_op = NULL;
+        vt_timer_clear(&q->greeting);
         vt_qmp_fail(q->qmp, &gone);
         vt_qemu_drop_process(q, false);
+        if (attach_op)
+            vt_op_fail(attach_op, &gone);
         vt_vm_ended(q->vm, crashed, vt_buf_str(&reason));
     }
     if (kill_op)
@@ -220,24 +249,56 @@ void vt_qemu_drop_process(struct vt_qemu *q, bool leave_running)
     q->process = NULL;
     vt_qmp_free(q->qmp);
     q->qmp = NULL;
+    vt_qemu_screen_drop(q);
+    vt_qemu_keys_forget(q, NULL);
+    vt_qemu_resize_forget(q, NULL);
     vt_qemu_process_free(process, leave_running);
+    if (!leave_running)
+        vt_qemu_shares_end(q);
 }
 
-enum vt_code vt_qemu_watch(struct vt_qemu *q, const struct vt_args *args, struct vt_error *err)
+static const struct vt_qemu_process_handler process_handler = {
+    .qmp = on_qmp, .console = on_console, .ended = on_ended};
+
+static void begin_watch(struct vt_qemu *q)
 {
-    const struct vt_qemu_process_opts opts = {
-        .socket_path = q->socket, .log_path = q->log, .args = args};
-    const struct vt_qemu_process_handler process = {
-        .qmp = on_qmp, .console = on_console, .ended = on_ended, .user = q};
     const struct vt_qmp_handler qmp = {
         .write = on_write, .event = on_event, .broken = on_broken, .user = q};
     vt_free(q->end_reason);
     q->end_reason = NULL;
     q->crashed = false;
     forget_panic(q);
-    q->process = vt_qemu_process_start(q->loop, &opts, &process, err);
+    q->qmp = vt_qmp_new(&qmp);
+}
+
+enum vt_code vt_qemu_watch(struct vt_qemu *q, const struct vt_args *args, const int *fds,
+                           size_t fd_count, struct vt_error *err)
+{
+    const struct vt_qemu_process_opts opts = {.qmp_path = q->socket,
+                                              .console_path = q->console,
+                                              .log_path = q->log,
+                                              .fds = fds,
+                                              .fd_count = fd_count,
+                                              .args = args,
+                                              .lease = vt_vm_lease_fd(q->vm)};
+    struct vt_qemu_process_handler handler = process_handler;
+    handler.user = q;
+    q->process = vt_qemu_process_start(q->loop, &opts, &handler, err);
     if (!q->process)
         return err->code;
-    q->qmp = vt_qmp_new(&qmp);
+    begin_watch(q);
+    return VT_OK;
+}
+
+enum vt_code vt_qemu_watch_running(struct vt_qemu *q, struct vt_error *err)
+{
+    const struct vt_qemu_attach_opts opts = {
+        .qmp_path = q->socket, .console_path = q->console, .lock_path = q->lock};
+    struct vt_qemu_process_handler handler = process_handler;
+    handler.user = q;
+    q->process = vt_qemu_process_attach(q->loop, &opts, &handler, err);
+    if (!q->process)
+        return err->code;
+    begin_watch(q);
     return VT_OK;
 }

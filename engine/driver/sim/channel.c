@@ -158,6 +158,31 @@ void vt__sim_channel_up(struct vt__sim *sim)
                 vt__sim_op_run(self, 0, on_answer);
 }
 
+/* Its clock is the host's, and it has no random pool: what is left is that it answers. */
+static const struct vt_op_class refresh_class = {.name = "guest.refresh",
+                                                 .abort = vt__sim_op_abort};
+
+static void on_fresh(struct vt__sim_timer *timer)
+{
+    struct vt__sim_op *self = timer->user;
+    vt__sim_op_leave(self);
+    vt_op_succeed(&self->op, NULL);
+}
+
+static struct vt_op *channel_refresh(struct vt_channel *base, double timeout, vt_op_fn done,
+                                     void *user, struct vt_error *err)
+{
+    struct vt__sim_channel *ch = (struct vt__sim_channel *)(void *)base;
+    if (!ch->connected) {
+        vt_fail(err, VT_ESTATE, "guest.refresh", "there is no connection to the guest");
+        return NULL;
+    }
+    struct vt__sim_op *self =
+        vt__sim_op_new(ch, sizeof *self, &refresh_class, VT__SIM_POINT_COUNT_, timeout, done, user);
+    vt__sim_op_run(self, 0, on_fresh);
+    return &self->op;
+}
+
 static bool channel_connected(const struct vt_channel *base)
 {
     return ((const struct vt__sim_channel *)(const void *)base)->connected;
@@ -186,6 +211,7 @@ static void channel_free(struct vt_channel *base)
 static const struct vt_channel_class channel_class = {
     .name = "sim",
     .connect = channel_connect,
+    .refresh = channel_refresh,
     .exec = vt__sim_exec,
     .transfer = vt__sim_transfer,
     .connected = channel_connected,

@@ -139,6 +139,13 @@ int vt__sim_fs_write(struct vt__sim_fs *fs, const char *path, const void *data, 
     return 0;
 }
 
+void vt__sim_fs_set_mode(struct vt__sim_fs *fs, const char *path, unsigned mode)
+{
+    struct vt__sim_node *node = find(fs, path);
+    if (node)
+        node->mode = mode;
+}
+
 int vt__sim_fs_mkdir(struct vt__sim_fs *fs, const char *path, bool parents)
 {
     const struct vt__sim_node *node = find(fs, path);

@@ -37,6 +37,9 @@ int vt__sim_fs_write(struct vt__sim_fs *fs, const char *path, const void *data, 
 /* EEXIST where the path exists, unless `parents` is set and it is a folder. */
 int vt__sim_fs_mkdir(struct vt__sim_fs *fs, const char *path, bool parents);
 
+/* Nothing where there is no such path. */
+void vt__sim_fs_set_mode(struct vt__sim_fs *fs, const char *path, unsigned mode);
+
 /* EISDIR for a folder without `recursive`; "/" is never removed (EBUSY). */
 int vt__sim_fs_remove(struct vt__sim_fs *fs, const char *path, bool recursive);
 

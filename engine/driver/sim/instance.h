@@ -49,6 +49,14 @@ struct vt__sim_op {
  * touched after it. */
 void vt__sim_crash(struct vt__sim *sim, const char *reason);
 
+/* snapshot.c: to and from the files of a snapshot. What read() cannot make sense of, it says, and
+ * the guest's files are then gone. */
+enum vt_code vt__sim_snapshot_write(const struct vt__sim *sim, const char *dir,
+                                    struct vt_error *err);
+enum vt_code vt__sim_snapshot_read(struct vt__sim *sim, const char *dir, struct vt_error *err);
+enum vt_code vt__sim_restore_check(void *instance, const char *dir, const json_t *facts,
+                                   struct vt_error *err);
+
 /* channel.c */
 struct vt_channel *vt__sim_channel_new(struct vt__sim *sim);
 void vt__sim_channel_up(struct vt__sim *sim);   /* the guest answers from now on */

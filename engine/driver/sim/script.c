@@ -11,9 +11,11 @@
 #define SLOW_S 60.0 /* what a "slow" fault adds where it does not say */
 
 static const char *const point_names[VT__SIM_POINT_COUNT_] = {
-    [VT__SIM_AT_START] = "start", [VT__SIM_AT_READY] = "ready", [VT__SIM_AT_RUNNING] = "running",
-    [VT__SIM_AT_EXEC] = "exec",   [VT__SIM_AT_PUT] = "put",     [VT__SIM_AT_GET] = "get",
-    [VT__SIM_AT_STOP] = "stop",   [VT__SIM_AT_PAUSE] = "pause",
+    [VT__SIM_AT_START] = "start",       [VT__SIM_AT_READY] = "ready",
+    [VT__SIM_AT_RUNNING] = "running",   [VT__SIM_AT_EXEC] = "exec",
+    [VT__SIM_AT_PUT] = "put",           [VT__SIM_AT_GET] = "get",
+    [VT__SIM_AT_STOP] = "stop",         [VT__SIM_AT_PAUSE] = "pause",
+    [VT__SIM_AT_SNAPSHOT] = "snapshot", [VT__SIM_AT_RESTORE] = "restore",
 };
 
 static const char *const kind_names[VT__SIM_FAULT_COUNT_] = {
@@ -33,6 +35,8 @@ static const unsigned possible[VT__SIM_POINT_COUNT_] = {
     [VT__SIM_AT_GET] = KIND(FAIL) | KIND(HANG) | KIND(CRASH) | KIND(DROP) | KIND(SLOW),
     [VT__SIM_AT_STOP] = KIND(FAIL) | KIND(HANG) | KIND(CRASH) | KIND(SLOW),
     [VT__SIM_AT_PAUSE] = KIND(FAIL) | KIND(HANG) | KIND(CRASH) | KIND(SLOW),
+    [VT__SIM_AT_SNAPSHOT] = KIND(FAIL) | KIND(HANG) | KIND(CRASH) | KIND(SLOW),
+    [VT__SIM_AT_RESTORE] = KIND(FAIL) | KIND(HANG) | KIND(CRASH) | KIND(SLOW),
 };
 
 /* What is read, for messages: sim of VM web, or sim.faults[2] of VM web. */

@@ -16,6 +16,8 @@ enum vt__sim_point {
     VT__SIM_AT_GET,
     VT__SIM_AT_STOP,
     VT__SIM_AT_PAUSE,
+    VT__SIM_AT_SNAPSHOT,
+    VT__SIM_AT_RESTORE,
     VT__SIM_POINT_COUNT_
 };
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/json.h"
 #include "core/mem.h"
 #include "driver/sim/instance.h"
 
@@ -17,6 +18,10 @@ struct vt__sim_call_op {
     struct vt_timer timer;
     const struct vt__sim_fault *fault;
     void (*go)(struct vt__sim *sim);
+    /* of a snapshot or a restore, in place of go */
+    enum vt_code (*act)(const struct vt__sim_call_op *call, struct vt_error *err);
+    char *dir;
+    json_t *facts;
 };
 
 static const struct {
@@ -176,6 +181,8 @@ static void end_call(struct vt__sim_call_op *call)
         at = &(*at)->next;
     *at = call->next;
     vt_timer_clear(&call->timer);
+    vt_free(call->dir);
+    json_decref(call->facts);
     vt_free(call);
 }
 
@@ -187,20 +194,25 @@ static void on_call(struct vt_timer *timer)
     const struct vt__sim_fault *fault = call->fault;
     void (*go)(struct vt__sim *) = call->go;
     struct vt_error why = VT_ERROR_INIT;
+    if (call->act && (!fault || fault->kind == VT__SIM_SLOW))
+        call->act(call, &why);
     end_call(call);
-    if (fault && fault->kind == VT__SIM_FAIL) {
+    if (why.code) {
+        vt_op_fail(op, &why);
+    } else if (fault && fault->kind == VT__SIM_FAIL) {
         vt_fail(&why, VT_EHYPERVISOR, "sim", "VM %s: %s", sim->config->name, fault->message);
         vt_op_fail(op, &why);
     } else if (fault && fault->kind == VT__SIM_CRASH) {
         vt__sim_crash(sim, fault->message);
     } else {
         vt_op_succeed(op, NULL);
-        go(sim);
+        if (go)
+            go(sim);
     }
 }
 
-static void begin(struct vt__sim *sim, struct vt_op *op, enum vt__sim_point at,
-                  void (*go)(struct vt__sim *))
+static struct vt__sim_call_op *begin(struct vt__sim *sim, struct vt_op *op, enum vt__sim_point at,
+                                     void (*go)(struct vt__sim *))
 {
     struct vt__sim_call_op *call = vt_calloc(1, sizeof *call);
     *call = (struct vt__sim_call_op){.sim = sim, .op = op, .next = sim->calls, .go = go};
@@ -208,9 +220,9 @@ static void begin(struct vt__sim *sim, struct vt_op *op, enum vt__sim_point at,
     if (at != VT__SIM_POINT_COUNT_)
         call->fault = vt__sim_script_pass(&sim->script, at);
     double delay = START_S + (call->fault ? call->fault->after : 0);
-    if (call->fault && call->fault->kind == VT__SIM_HANG)
-        return;
-    vt_timer_set(&call->timer, sim->loop, delay, on_call, call);
+    if (!call->fault || call->fault->kind != VT__SIM_HANG)
+        vt_timer_set(&call->timer, sim->loop, delay, on_call, call);
+    return call;
 }
 
 static void go_pause(struct vt__sim *sim)
@@ -258,6 +270,66 @@ static void sim_resume(void *instance, struct vt_op *op)
 static void sim_reset(void *instance, struct vt_op *op)
 {
     begin(instance, op, VT__SIM_POINT_COUNT_, restart);
+}
+
+/* ---- snapshots ---- */
+
+static enum vt_code write_snapshot(const struct vt__sim_call_op *call, struct vt_error *err)
+{
+    const struct vt__sim *sim = call->sim;
+    json_object_set_new(call->facts, "sim",
+                        json_pack("{s:b, s:I, s:i}", "up", (int)(sim->phase == VT__SIM_UP),
+                                  "boot_step", (json_int_t)sim->boot_step, "next_pid",
+                                  sim->guest.next_pid));
+    return vt__sim_snapshot_write(sim, call->dir, err);
+}
+
+static enum vt_code read_snapshot(const struct vt__sim_call_op *call, struct vt_error *err)
+{
+    struct vt__sim *sim = call->sim;
+    const json_t *facts = json_object_get(call->facts, "sim");
+    if (vt__sim_snapshot_read(sim, call->dir, err))
+        return err->code;
+    if (!vt_json_bool(call->facts, "memory", false))
+        return VT_OK;
+    sim->guest.next_pid = (int)vt_json_int(facts, "next_pid", 0);
+    sim->boot_fault = NULL; /* that boot is over */
+    if (vt_json_bool(facts, "up", false)) {
+        sim->phase = VT__SIM_UP;
+        vt__sim_channel_up(sim);
+    } else {
+        int64_t step = vt_json_int(facts, "boot_step", 0);
+        sim->phase = VT__SIM_BOOTING;
+        sim->boot_step = step >= 0 && step < (int64_t)BOOT_STEPS ? (size_t)step : BOOT_STEPS;
+        vt__sim_timer_set(&sim->boot, &sim->guest.clock, 0, on_boot_step, sim);
+    }
+    if (!strcmp(vt_json_str(call->facts, "state", ""), "paused"))
+        vt__sim_clock_freeze(&sim->guest.clock, true);
+    return VT_OK;
+}
+
+static void sim_snapshot(void *instance, const char *dir, json_t *facts, struct vt_op *op)
+{
+    struct vt__sim_call_op *call = begin(instance, op, VT__SIM_AT_SNAPSHOT, NULL);
+    call->act = write_snapshot;
+    call->dir = vt_strdup(dir);
+    call->facts = json_incref(facts);
+}
+
+static enum vt_code sim_snapshot_check(void *instance, struct vt_error *err)
+{
+    (void)instance; /* nothing of it can stand against one */
+    (void)err;
+    return VT_OK;
+}
+
+static void sim_restore(void *instance, const char *dir, const json_t *facts, struct vt_op *op)
+{
+    power_off(instance);
+    struct vt__sim_call_op *call = begin(instance, op, VT__SIM_AT_RESTORE, NULL);
+    call->act = read_snapshot;
+    call->dir = vt_strdup(dir);
+    call->facts = json_deep_copy(facts);
 }
 
 static void sim_forget(void *instance, struct vt_op *op)
@@ -314,6 +386,8 @@ static void sim_destroy(void *instance, bool leave_running)
     vt_free(sim);
 }
 
+#define SCRIPTED "unless its script takes it away"
+
 static bool sim_supports(void *instance, enum vt_capability cap, struct vt_error *why)
 {
     const struct vt__sim *sim = instance;
@@ -325,8 +399,9 @@ static bool sim_supports(void *instance, enum vt_capability cap, struct vt_error
     return false;
 }
 
-static struct vt_channel *sim_channel(void *instance, struct vt_error *err)
+static struct vt_channel *sim_channel(void *instance, const char *kind, struct vt_error *err)
 {
+    (void)kind; /* every way in leads to the same guest */
     (void)err;
     return vt__sim_channel_new(instance);
 }
@@ -345,9 +420,40 @@ static void sim_info(void *instance, json_t *facts)
         json_object_set_new(facts, "dry_run", json_true());
 }
 
+#define NO_SCREEN "a simulated guest draws nothing; the qemu driver has a screen"
+#define NO_DEVICES "a simulated guest has only its own files; the qemu driver has devices"
+#define NO_NETWORK "nothing is simulated of a network; the qemu driver has them"
+
 const struct vt_driver vt_sim_driver = {
     .name = "sim",
+    .summary = "no VM at all: a simulated guest on a virtual clock",
     .virtual_clock = true,
+    .support =
+        {
+            [VT_CAP_START] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_STOP] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_KILL] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_PAUSE] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_RESET] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_CONSOLE] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_EXEC] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_FILES] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_SNAPSHOT] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_CONSOLE_WRITE] = {VT_NO, "nothing reads the simulated console"},
+            [VT_CAP_SCREENSHOT] = {VT_NO, NO_SCREEN},
+            [VT_CAP_KEYS] = {VT_NO, NO_SCREEN},
+            [VT_CAP_VNC] = {VT_NO, NO_SCREEN},
+            [VT_CAP_DISKS] = {VT_NO, NO_DEVICES},
+            [VT_CAP_NBD] = {VT_NO, NO_DEVICES},
+            [VT_CAP_RESIZE] = {VT_NO, NO_DEVICES},
+            [VT_CAP_SHARES] = {VT_NO, NO_DEVICES},
+            [VT_CAP_HOT_SHARE] = {VT_NO, NO_DEVICES},
+            [VT_CAP_NAT] = {VT_NO, NO_NETWORK},
+            [VT_CAP_FORWARD] = {VT_NO, NO_NETWORK},
+            [VT_CAP_ISOLATED] = {VT_NO, NO_NETWORK},
+            [VT_CAP_BRIDGED] = {VT_NO, NO_NETWORK},
+            [VT_CAP_NO_NETWORK] = {VT_NO, NO_NETWORK},
+        },
     .create = sim_create,
     .destroy = sim_destroy,
     .supports = sim_supports,
@@ -358,6 +464,10 @@ const struct vt_driver vt_sim_driver = {
     .resume = sim_resume,
     .reset = sim_reset,
     .forget = sim_forget,
+    .snapshot = sim_snapshot,
+    .snapshot_check = sim_snapshot_check,
+    .restore = sim_restore,
+    .restore_check = vt__sim_restore_check,
     .channel = sim_channel,
     .time_scale = sim_time_scale,
     .info = sim_info,

@@ -20,7 +20,7 @@
  *   test_start {"id","name","timeout"}   timeout: seconds the test may take from now on, its
  *              tearDown included; the parent ends a worker that is busy with it for longer
  *   test_end   {"id","name","class","file","line","outcome","message","trace","duration",
- *               "reason","xfail"}
+ *               "reason","xfail","artifacts":[paths below the job's folder of results]}
  *   suite_error{"message","trace","stage":"load"|"setup"|"teardown"}  the suite as a whole failed
  *   vm_state   {"vm","state","reason","info":{…}}
  *   op         {"vm","op":"exec"|"put"|"get"|"start"|…,"command"|"argv","status","signal","ms",

@@ -19,6 +19,9 @@ struct vt_job {
     char *runtime_dir; /* the run's folder for sockets and locks; VMs get folders below it */
     char *scratch_dir; /* the run's folder for disks; VMs get folders below it */
     char *filter;      /* -k: expression over test names, or NULL */
+    char *driver;      /* for VMs whose suite names none, or NULL */
+    char *channel;     /* the same */
+    double wait;       /* seconds a VM waits for capacity; 0: it is refused at once */
     bool fail_fast;    /* -x: stop after the first failure */
     bool list_only;    /* emit the plan and end */
     bool dry_run;      /* VMs are simulated: guests answer every command with success, marked */

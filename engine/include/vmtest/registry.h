@@ -11,13 +11,13 @@
 #include "vmtest/error.h"
 
 struct vt_registered {
-    char *run;  /* the run's id */
-    char *name; /* the VM's name */
-    char *dir;  /* its state folder */
-    char *scratch_dir;
-    long pid;       /* of the hypervisor; 0 where it is gone */
-    bool run_alive; /* the vmtest process that started it still runs */
-    json_t *facts;  /* vt_vm_info() of when it was last written */
+    char *run;         /* the run's id */
+    char *name;        /* the VM's name */
+    char *dir;         /* its state folder */
+    char *scratch_dir; /* NULL: stays when the VM is removed */
+    long pid;          /* of the hypervisor; 0 where it is gone */
+    bool run_alive;    /* the vmtest process that started it still runs */
+    json_t *facts;     /* vt_vm_info() of when it was last written */
 };
 
 /* All VMs whose folder is there, sorted by run and name. vt_registered_free() frees them. */

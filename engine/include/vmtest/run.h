@@ -14,6 +14,9 @@ enum vt_keep { VT_KEEP_NEVER, VT_KEEP_FAIL, VT_KEEP_ALWAYS };
 struct vt_run_opts {
     const char *const *suites; /* files and folders; NULL-terminated, at least one */
     const char *filter;        /* -k, or NULL */
+    const char *driver;        /* --driver: for VMs whose suite names none; NULL: "qemu" */
+    const char *channel;       /* --channel: the same; NULL: what the image prefers */
+    double wait;               /* --wait: seconds a VM waits for capacity; 0: refused at once */
     bool fail_fast;            /* -x */
     bool list_only;            /* nothing is run: only `plan` events come */
     bool dry_run;

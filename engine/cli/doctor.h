@@ -1,0 +1,28 @@
+/* What the files of `vmtest doctor` share. */
+#ifndef VT_CLI_DOCTOR_H
+#define VT_CLI_DOCTOR_H
+
+#include <jansson.h>
+
+#include "vmtest/error.h"
+
+enum vt_doctor_level { VT_DOCTOR_OK, VT_DOCTOR_WARNING, VT_DOCTOR_ERROR };
+
+struct vt_doctor {
+    json_t *lines;
+    enum vt_doctor_level worst;
+};
+
+/* One line; `remedy` (what to do) may be NULL. */
+void vt_doctor_tell(struct vt_doctor *r, enum vt_doctor_level level, const char *topic,
+                    const char *remedy, const char *fmt, ...) VT_PRINTF(5, 6);
+void vt_doctor_tell_error(struct vt_doctor *r, enum vt_doctor_level level, const char *topic,
+                          const struct vt_error *err);
+
+/* doctor_host.c */
+/* Programs and files that some VMs need: what is missing, what is not possible then. */
+void vt_doctor_tools(struct vt_doctor *r);
+/* The host's limits, and who holds what of them. */
+void vt_doctor_capacity(struct vt_doctor *r);
+
+#endif

@@ -1,0 +1,389 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/rand.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "core/mem.h"
+#include "guest/qga_internal.h"
+
+enum { read_size = 64 * 1024, max_reads = 16, mark = 0xff };
+
+static const double sync_first = 1, sync_most = 8; /* seconds between greetings */
+
+struct request {
+    struct request *next;
+    char *line; /* with its newline */
+    vt__qga_fn fn;
+    void *user;
+};
+
+struct vt__qga_conn {
+    struct vt_loop *loop;
+    const struct vt__qga_conn_class *cls;
+    void *user;
+    int fd;
+    uv_poll_t *poll;
+    int events;
+    struct vt_timer sync;
+    double pause;
+    uint32_t sync_id;     /* of the latest greeting */
+    bool greeted, marked; /* marked: the byte before a greeting's answer has come */
+    struct vt_buf in, out;
+    size_t out_head, scanned;     /* scanned: of `in`, without a line's end */
+    struct request *head, **tail; /* the first is under way while `asked` */
+    struct vt__qga_member *members;
+    bool asked, running, dead;
+};
+
+/* ---- its end ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    vt_free(handle);
+}
+
+static void free_request(struct request *r)
+{
+    vt_free(r->line);
+    vt_free(r);
+}
+
+static struct request *take_first(struct vt__qga_conn *c)
+{
+    struct request *r = c->head;
+    c->head = r->next;
+    if (!c->head)
+        c->tail = &c->head;
+    return r;
+}
+
+static void release(struct vt__qga_conn *c)
+{
+    vt_buf_free(&c->in);
+    vt_buf_free(&c->out);
+    vt_free(c);
+}
+
+void vt__qga_conn_close(struct vt__qga_conn *c, const struct vt_error *why)
+{
+    if (c->dead)
+        return;
+    c->dead = true;
+    vt_timer_clear(&c->sync);
+    c->poll->data = NULL;
+    uv_poll_stop(c->poll);
+    uv_close((uv_handle_t *)c->poll, on_closed);
+    close(c->fd);
+    while (c->head)
+        free_request(take_first(c));
+    while (c->members) {
+        struct vt__qga_member *m = c->members;
+        vt__qga_quit(m);
+        m->lost(m, why);
+    }
+    if (!c->running)
+        release(c);
+}
+
+void vt__qga_join(struct vt__qga_conn *c, struct vt__qga_member *m,
+                  void (*lost)(struct vt__qga_member *m, const struct vt_error *why))
+{
+    *m = (struct vt__qga_member){.conn = c, .next = c->members, .lost = lost};
+    if (c->members)
+        c->members->prev = m;
+    c->members = m;
+}
+
+void vt__qga_quit(struct vt__qga_member *m)
+{
+    if (!m->conn)
+        return;
+    if (m->prev)
+        m->prev->next = m->next;
+    else
+        m->conn->members = m->next;
+    if (m->next)
+        m->next->prev = m->prev;
+    m->conn = NULL;
+    m->next = m->prev = NULL;
+}
+
+void vt__qga_refused(const char *problem, struct vt_error *why)
+{
+    vt_fail(why, VT_EGUEST, "qga", "the QEMU guest agent refused: %.300s", problem);
+}
+
+static void lose(struct vt__qga_conn *c, enum vt_code code, const char *what)
+{
+    struct vt_error why = VT_ERROR_INIT;
+    const struct vt__qga_conn_class *cls = c->cls;
+    void *user = c->user;
+    if (c->dead)
+        return;
+    vt_fail(&why, code, "qga", "the connection to the QEMU guest agent broke: %s", what);
+    vt__qga_conn_close(c, &why);
+    cls->lost(user, &why);
+}
+
+/* ---- sending ---- */
+
+static void on_event(uv_poll_t *poll, int status, int events);
+
+static void flush(struct vt__qga_conn *c)
+{
+    while (c->out_head < c->out.len) {
+        ssize_t n = send(c->fd, c->out.data + c->out_head, c->out.len - c->out_head, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n < 0) {
+            lose(c, VT_EGUEST, strerror(errno));
+            return;
+        }
+        c->out_head += (size_t)n;
+    }
+    if (c->out_head == c->out.len) {
+        vt_buf_clear(&c->out);
+        c->out_head = 0;
+    }
+    int events = UV_READABLE | (c->out_head < c->out.len ? UV_WRITABLE : 0);
+    if (events != c->events)
+        uv_poll_start(c->poll, events, on_event);
+    c->events = events;
+}
+
+/* The agent answers one request at a time; a second one would only wait inside it. */
+static void ask_next(struct vt__qga_conn *c)
+{
+    if (c->dead || !c->greeted || c->asked || !c->head)
+        return;
+    c->asked = true;
+    vt_buf_puts(&c->out, c->head->line);
+}
+
+static void on_sync(struct vt_timer *timer);
+
+/* The mark makes the agent's parser start anew, whatever came before it; the same mark comes before
+ * its answer, so that what belongs to an earlier host is told from it. */
+static void greet(struct vt__qga_conn *c)
+{
+    RAND_bytes((unsigned char *)&c->sync_id, sizeof c->sync_id);
+    c->sync_id &= 0x7fffffff;
+    vt_buf_putc(&c->out, (char)mark);
+    vt_buf_printf(&c->out, "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%u}}\n",
+                  c->sync_id);
+    vt_timer_set(&c->sync, c->loop, c->pause, on_sync, c);
+}
+
+static void pump(struct vt__qga_conn *c)
+{
+    bool was_running = c->running;
+    c->running = true;
+    ask_next(c);
+    if (!c->dead)
+        flush(c);
+    c->running = was_running;
+    if (c->dead && !c->running)
+        release(c);
+}
+
+static void on_sync(struct vt_timer *timer)
+{
+    struct vt__qga_conn *c = timer->user;
+    c->pause = c->pause * 2 < sync_most ? c->pause * 2 : sync_most;
+    if (c->greeted) {
+        pump(c);
+        return;
+    }
+    if (c->out_head == c->out.len)
+        greet(c);
+    else
+        vt_timer_set(&c->sync, c->loop, c->pause, on_sync, c);
+    pump(c);
+}
+
+void vt__qga_ask(struct vt__qga_conn *c, const char *command, json_t *arguments, vt__qga_fn fn,
+                 void *user)
+{
+    if (c->dead) {
+        json_decref(arguments);
+        return;
+    }
+    json_t *json = json_pack("{s:s}", "execute", command);
+    struct request *r = vt_calloc(1, sizeof *r);
+    if (arguments)
+        json_object_set_new(json, "arguments", arguments);
+    char *text = json_dumps(json, JSON_COMPACT);
+    struct vt_buf line = VT_BUF_INIT;
+    vt_buf_printf(&line, "%s\n", text ? text : "");
+    free(text);
+    json_decref(json);
+    r->line = vt_buf_steal(&line);
+    r->fn = fn;
+    r->user = user;
+    *c->tail = r;
+    c->tail = &r->next;
+    if (!c->running) /* soon, since a failure must not be told in here */
+        vt_timer_set(&c->sync, c->loop, 0, on_sync, c);
+}
+
+void vt__qga_forget(struct vt__qga_conn *c, const void *user)
+{
+    for (struct request *r = c->head; r; r = r->next)
+        if (r->user == user)
+            r->fn = NULL;
+}
+
+/* ---- receiving ---- */
+
+static void take_greeting(struct vt__qga_conn *c, const char *line, size_t n)
+{
+    json_t *result = NULL;
+    char *problem = NULL;
+    if (vt__qga_parse(line, n, &result, &problem) && json_is_integer(result) &&
+        json_integer_value(result) == (json_int_t)c->sync_id) {
+        c->greeted = true;
+        vt_timer_clear(&c->sync);
+        c->cls->greeted(c->user);
+    }
+    json_decref(result);
+    vt_free(problem);
+}
+
+static void take_reply(struct vt__qga_conn *c, const char *line, size_t n)
+{
+    json_t *result = NULL;
+    char *problem = NULL;
+    if (!c->asked || !vt__qga_parse(line, n, &result, &problem)) {
+        lose(c, VT_EPROTO, "an answer that does not fit");
+    } else {
+        struct request *r = take_first(c);
+        c->asked = false;
+        if (r->fn)
+            r->fn(r->user, result, problem);
+        free_request(r);
+    }
+    json_decref(result);
+    vt_free(problem);
+}
+
+/* A line is a reply; before the greeting's answer only what follows a mark is. */
+static void take_line(struct vt__qga_conn *c, const char *line, size_t n)
+{
+    const char *at = memchr(line, mark, n);
+    c->marked |= at != NULL;
+    while (at) {
+        n -= (size_t)(at + 1 - line);
+        line = at + 1;
+        at = memchr(line, mark, n);
+    }
+    if (!c->greeted && c->marked)
+        take_greeting(c, line, n);
+    else if (c->greeted && n)
+        take_reply(c, line, n);
+}
+
+static void take_lines(struct vt__qga_conn *c)
+{
+    size_t at = 0;
+    while (!c->dead) {
+        size_t from = at + c->scanned;
+        const char *newline = memchr(c->in.data + from, '\n', c->in.len - from);
+        if (!newline)
+            break;
+        size_t n = (size_t)(newline - c->in.data) - at;
+        c->scanned = 0;
+        take_line(c, c->in.data + at, n);
+        at += n + 1;
+    }
+    if (c->dead)
+        return;
+    c->scanned = c->in.len - at;
+    vt_buf_consume(&c->in, at);
+    if (c->in.len > VT__QGA_LINE_MAX)
+        lose(c, VT_EPROTO, "an answer without an end");
+}
+
+static void receive(struct vt__qga_conn *c)
+{
+    for (int i = 0; i < max_reads && !c->dead; i++) {
+        vt_buf_reserve(&c->in, read_size);
+        ssize_t n = recv(c->fd, c->in.data + c->in.len, read_size, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n <= 0) {
+            lose(c, VT_EGUEST, n ? strerror(errno) : "it was closed");
+            return;
+        }
+        c->in.len += (size_t)n;
+        take_lines(c);
+    }
+}
+
+static void on_event(uv_poll_t *poll, int status, int events)
+{
+    struct vt__qga_conn *c = poll->data;
+    if (!c)
+        return;
+    c->running = true;
+    if (status < 0)
+        lose(c, VT_EGUEST, uv_strerror(status));
+    if (!c->dead && events & UV_READABLE)
+        receive(c);
+    c->running = false;
+    if (c->dead)
+        release(c);
+    else
+        pump(c);
+}
+
+/* ---- its beginning ---- */
+
+static int dial(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0)
+        return -1;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, O_NONBLOCK) ||
+        connect(fd, (struct sockaddr *)&address, sizeof address)) {
+        int sys = errno;
+        close(fd);
+        errno = sys;
+        return -1;
+    }
+    return fd;
+}
+
+struct vt__qga_conn *vt__qga_conn_new(struct vt_loop *loop, const char *path,
+                                      const struct vt__qga_conn_class *cls, void *user,
+                                      struct vt_error *err)
+{
+    int fd = dial(path);
+    if (fd < 0) {
+        vt_fail_sys(err, errno, "qga.connect", "cannot connect to %s", path);
+        return NULL;
+    }
+    struct vt__qga_conn *c = vt_calloc(1, sizeof *c);
+    c->loop = loop;
+    c->cls = cls;
+    c->user = user;
+    c->fd = fd;
+    c->tail = &c->head;
+    c->poll = vt_calloc(1, sizeof *c->poll);
+    uv_poll_init(vt_loop_uv(loop), c->poll, fd);
+    c->poll->data = c;
+    c->pause = sync_first;
+    greet(c);
+    uv_poll_start(c->poll, UV_READABLE | UV_WRITABLE, on_event);
+    c->events = UV_READABLE | UV_WRITABLE;
+    return c;
+}

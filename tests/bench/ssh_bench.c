@@ -1,8 +1,9 @@
-/* The ssh channel against OpenSSH's own client on the same server, turn about:
- *   ssh_bench HOST PORT USER KEY [RUNS]
- * Commands: a channel on the open session against `ssh` over a ControlMaster. Files: 64 MiB each
- * way against `sftp` with the same cipher. One JSON line each; `ratio` is ours by the peer's
- * median (below 1: faster). Files are made in the folder /tmp of the host and of the guest. */
+/* The ssh channel, or the agent's, against OpenSSH's own client on the same guest, turn about:
+ *   ssh_bench HOST PORT USER KEY [RUNS [AGENT_SOCKET]]
+ * Commands: `true` on the open connection against `ssh` over a ControlMaster. Files: 64 MiB each
+ * way against `sftp` with the same cipher; the agent against `scp`, with the cipher it likes. One
+ * JSON line each; `ratio` is ours by the peer's median (below 1: faster). Files are made in the
+ * folder /tmp of the host and of the guest. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "core/mem.h"
 #include "core/sys.h"
+#include "guest/agent.h"
 #include "guest/ssh.h"
 
 enum { file_size = 64 << 20, most = 1000 };
@@ -18,6 +20,7 @@ struct bench {
     struct vt_loop *loop;
     struct vt_channel *ch;
     const char *host, *port, *user, *key;
+    const char *socket; /* the agent's, or NULL */
     char dir[64];
     bool done, failed;
 };
@@ -129,10 +132,33 @@ static void bench_exec(struct bench *b, int runs)
         ours.ms[ours.n++] = our_exec(b);
         theirs.ms[theirs.n++] = peer(command);
     }
-    report("exec on an open session", &ours, &theirs, "ssh ControlMaster");
+    report(b->socket ? "agent_true" : "exec on an open session", &ours, &theirs,
+           "ssh ControlMaster");
     snprintf(command, sizeof command, "ssh %s -p %s -O exit %s 2>/dev/null", common, b->port,
              b->host);
     peer(command);
+}
+
+static void sftp_command(const struct bench *b, bool get, const char *common, char *out,
+                         size_t size)
+{
+    char batch[200];
+    if (get)
+        snprintf(batch, sizeof batch, "get /tmp/vmtest-bench.bin %s/got2", b->dir);
+    else
+        snprintf(batch, sizeof batch, "put %s/source /tmp/vmtest-bench.bin", b->dir);
+    snprintf(out, size, "echo '%s' | sftp -c aes128-ctr %s -P %s -b - %s >/dev/null", batch, common,
+             b->port, b->host);
+}
+
+static void scp_command(const struct bench *b, bool get, const char *common, char *out, size_t size)
+{
+    if (get)
+        snprintf(out, size, "exec scp %s -P %s %s:/tmp/vmtest-bench.bin %s/got2", common, b->port,
+                 b->host, b->dir);
+    else
+        snprintf(out, size, "exec scp %s -P %s %s/source %s:/tmp/vmtest-bench.bin", common, b->port,
+                 b->dir, b->host);
 }
 
 static void bench_files(struct bench *b, int runs)
@@ -140,20 +166,19 @@ static void bench_files(struct bench *b, int runs)
     static struct series ours, theirs;
     char common[400], command[900];
     options(b, common, sizeof common);
+    static const char *const names[2][2] = {{"put 64 MiB", "get 64 MiB"},
+                                            {"agent_put_64MiB", "agent_get_64MiB"}};
     for (int get = 0; get < 2; get++) {
-        char batch[200];
-        if (get)
-            snprintf(batch, sizeof batch, "get /tmp/vmtest-bench.bin %s/got2", b->dir);
+        if (b->socket)
+            scp_command(b, get, common, command, sizeof command);
         else
-            snprintf(batch, sizeof batch, "put %s/source /tmp/vmtest-bench.bin", b->dir);
-        snprintf(command, sizeof command,
-                 "echo '%s' | sftp -c aes128-ctr %s -P %s -b - %s >/dev/null", batch, common,
-                 b->port, b->host);
+            sftp_command(b, get, common, command, sizeof command);
         for (int i = 0; i < runs; i++) {
             ours.ms[ours.n++] = our_transfer(b, get ? VT_GET : VT_PUT);
             theirs.ms[theirs.n++] = peer(command);
         }
-        report(get ? "get 64 MiB" : "put 64 MiB", &ours, &theirs, "sftp -c aes128-ctr");
+        report(names[b->socket != NULL][get], &ours, &theirs,
+               b->socket ? "scp" : "sftp -c aes128-ctr");
     }
 }
 
@@ -190,9 +215,11 @@ int main(int argc, char **argv)
     make_source(&b);
     b.loop = vt_loop_new(NULL);
     struct vt_error err = VT_ERROR_INIT;
-    const struct vt_ssh_config config = {
+    b.socket = argc > 6 ? argv[6] : NULL;
+    const struct vt_ssh_config ssh = {
         .host = b.host, .port = (int)strtol(b.port, NULL, 10), .user = b.user, .key_file = b.key};
-    b.ch = vt_ssh_new(b.loop, &config, &err);
+    const struct vt_agent_config agent = {.socket_path = b.socket};
+    b.ch = b.socket ? vt_agent_new(b.loop, &agent, &err) : vt_ssh_new(b.loop, &ssh, &err);
     if (!b.ch) {
         fprintf(stderr, "%s\n", err.message);
         return 1;

@@ -185,8 +185,12 @@ class SavevmPeer(Peer):
                    + ["-drive", f"file={disk},format=qcow2,if=virtio"])
         self.qmp.ask("cont")
         self.answer()
+        self.taken = False
 
     def take(self):
+        if self.taken:  # ours is removed before the clock starts, too
+            self.qmp.human("delvm one")
+        self.taken = True
         self.answer()
         return self.timed(lambda: self.qmp.human("savevm one"))
 

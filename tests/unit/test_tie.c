@@ -72,10 +72,11 @@ static int status_of(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+/* Its holder writes its id when it has the lock. */
 static bool await_lock(bool wanted, long *pid)
 {
     for (double end = vt_monotonic() + 30; vt_monotonic() < end; usleep(5000))
-        if (vt_lock_held(lock, pid) == wanted)
+        if (vt_lock_held(lock, pid) == wanted && (!wanted || !pid || *pid))
             return true;
     return false;
 }

@@ -85,13 +85,24 @@ static bool is_of(const struct vt_command *command, const char *group)
     return !strncmp(command->name, group, n) && command->name[n] == ' ';
 }
 
+/* Words that stand before a command: `vmtest vm …`. */
+static const struct group {
+    const char *name, *example;
+} groups[] = {
+    {"vm", "vmtest vm ls"},
+    {"image", "vmtest image ls"},
+};
+#define GROUPS (sizeof groups / sizeof *groups)
+
 static int unknown(const char *group, const char *word)
 {
-    const char *names[COMMANDS];
+    const char *names[COMMANDS + GROUPS];
     size_t n = 0, skip = group ? strlen(group) + 1 : 0;
     for (size_t i = 0; i < COMMANDS; i++)
         if (!group || is_of(commands[i], group))
             names[n++] = commands[i]->name + skip;
+    for (size_t i = 0; !group && i < GROUPS; i++)
+        names[n++] = groups[i].name;
     fprintf(stderr, "vmtest%s%s: there is no command \"%s\"\n", group ? " " : "",
             group ? group : "", word);
     const char *near = vt_nearest(word, names, n);
@@ -102,15 +113,6 @@ static int unknown(const char *group, const char *word)
         fprintf(stderr, "  see: vmtest --help\n");
     return VT_EXIT_USAGE;
 }
-
-/* Words that stand before a command: `vmtest vm …`. */
-static const struct group {
-    const char *name, *example;
-} groups[] = {
-    {"vm", "vmtest vm ls"},
-    {"image", "vmtest image ls"},
-};
-#define GROUPS (sizeof groups / sizeof *groups)
 
 static int run_group(const struct group *group, int argc, char **argv)
 {

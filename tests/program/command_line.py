@@ -46,6 +46,7 @@ def test_typing_mistakes():
         for args, wanted in (
             (["rnu"], "vmtest run"),
             (["vm", "exce"], "vm exec"),
+            (["imge", "ls"], "vmtest image"),
             (["run", "--exitfrist", suite], "--exitfirst"),
             (["run"], "SUITE"),
             (["run", "-k"], "-k needs a value"),

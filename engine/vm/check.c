@@ -135,16 +135,21 @@ static enum vt_code check_share(const struct vt_vm_config *c, size_t i, struct v
     return VT_OK;
 }
 
+enum vt_code vt__vm_unsupported(const struct vt_vm_config *c, const struct vt_driver *driver,
+                                enum vt_capability cap, const char *op, struct vt_error *err)
+{
+    const char *why = driver->support[cap].why;
+    return vt_fail(err, VT_EUNSUPPORTED, op, "VM %s: the %s driver has no \"%s\"%s%s", c->name,
+                   driver->name, vt_capability_name(cap), why ? ": " : "", why ? why : "");
+}
+
 /* Refuses what the driver cannot do on any VM; what depends on the VM is its create()'s affair. */
 static enum vt_code need(const struct vt_vm_config *c, const struct vt_driver *driver, bool asked,
                          enum vt_capability cap, struct vt_error *err)
 {
-    const struct vt_support *support = &driver->support[cap];
-    if (!asked || support->can != VT_NO)
+    if (!asked || driver->support[cap].can != VT_NO)
         return VT_OK;
-    return vt_fail(err, VT_EUNSUPPORTED, OP, "VM %s: the %s driver has no \"%s\"%s%s", c->name,
-                   driver->name, vt_capability_name(cap), support->why ? ": " : "",
-                   support->why ? support->why : "");
+    return vt__vm_unsupported(c, driver, cap, OP, err);
 }
 
 static bool has_nic(const struct vt_vm_config *c, enum vt_nic_kind kind)
@@ -153,6 +158,11 @@ static bool has_nic(const struct vt_vm_config *c, enum vt_nic_kind kind)
     while (i < c->nic_count && c->nics[i].kind != kind)
         i++;
     return i < c->nic_count;
+}
+
+bool vt_vm_has_nat(const struct vt_vm_config *config)
+{
+    return !config->nics || has_nic(config, VT_NIC_NAT);
 }
 
 static bool has_url(const struct vt_vm_config *c)
@@ -197,7 +207,7 @@ enum vt_code vt__vm_config_check(const struct vt_vm_config *c, const struct vt_d
         code = check_nic(c, i, err);
     for (size_t i = 0; !code && i < c->share_count; i++)
         code = check_share(c, i, err);
-    if (!code && c->forward_count && c->nics && !has_nic(c, VT_NIC_NAT))
+    if (!code && c->forward_count && !vt_vm_has_nat(c))
         code = vt_fail(err, VT_EINVAL, OP, "VM %s: a forward needs an interface with NAT", c->name);
     return code ? code : check_needs(c, driver, err);
 }

@@ -112,6 +112,11 @@ int vt_vm_lease_fd(const struct vt_vm *vm);
 
 struct vt_loop *vt_vm_loop(const struct vt_vm *vm);
 
+/* The kind of channel a VM is reached by: as configured, or the image's first. */
+const char *vt_vm_channel_kind(const struct vt_vm_config *config);
+bool vt_image_has_channel(const struct vt_image *image, const char *kind);
+bool vt_vm_has_nat(const struct vt_vm_config *config);
+
 /* Makes a driver known by its name. Called once for each, by vt_drivers_init(). */
 void vt_driver_register(const struct vt_driver *driver);
 

@@ -63,8 +63,6 @@ struct vm_op *vt__vm_op_new(struct vt_vm *vm, size_t size, const struct vt_op_cl
 void vt__vm_op_detach(struct vt_op *op); /* every class's free() ends with it */
 enum vt_code vt__vm_need_state(const struct vt_vm *vm, unsigned mask, const char *op,
                                struct vt_error *err);
-/* The kind of channel it is reached by: as configured, or the image's first. */
-const char *vt__vm_channel_kind(const struct vt_vm *vm);
 /* The channel, made on first use. NULL with *err set on failure. */
 struct vt_channel *vt__vm_channel(struct vt_vm *vm, struct vt_error *err);
 /* The next start or restore may lead elsewhere (other ports): the channel is made anew. */
@@ -77,6 +75,8 @@ void vt__vm_op_relay(struct vt_op *inner, void *self);
 void vt__vm_add_console(const struct vt_vm *vm, struct vt_error *why);
 
 /* check.c: VT_EINVAL says what is wrong. */
+enum vt_code vt__vm_unsupported(const struct vt_vm_config *config, const struct vt_driver *driver,
+                                enum vt_capability cap, const char *op, struct vt_error *err);
 enum vt_code vt__vm_config_check(const struct vt_vm_config *config, const struct vt_driver *driver,
                                  struct vt_error *err);
 

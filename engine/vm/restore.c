@@ -113,10 +113,7 @@ static void on_agent_connected(struct vt_op *inner, void *user)
 static struct vt_op *connect_agent(struct vm_op *self)
 {
     struct vt_vm *vm = self->vm;
-    char **channels = vm->config.image ? vm->config.image->channels : NULL;
-    while (channels && *channels && strcmp(*channels, "agent") != 0)
-        channels++;
-    if (!channels || !*channels)
+    if (!vt_image_has_channel(vm->config.image, "agent"))
         return NULL;
     vm->agent = vm->driver->channel(vm->instance, "agent", NULL);
     return vm->agent ? vm->agent->cls->connect(vm->agent, REFRESH_S * vt_vm_time_scale(vm),

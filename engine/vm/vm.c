@@ -229,9 +229,7 @@ bool vt_vm_supports(const struct vt_vm *vm, enum vt_capability cap, struct vt_er
         return true;
     if (support->can == VT_SOMETIMES)
         return vm->driver->supports(vm->instance, cap, why);
-    vt_fail(why, VT_EUNSUPPORTED, "vm", "VM %s: the %s driver has no \"%s\"%s%s", vm->config.name,
-            vm->driver->name, vt_capability_name(cap), support->why ? ": " : "",
-            support->why ? support->why : "");
+    vt__vm_unsupported(&vm->config, vm->driver, cap, "vm", why);
     return false;
 }
 
@@ -358,18 +356,26 @@ void vt__vm_leave_exclusive(struct vm_op *self)
         self->vm->exclusive = NULL;
 }
 
-const char *vt__vm_channel_kind(const struct vt_vm *vm)
+const char *vt_vm_channel_kind(const struct vt_vm_config *config)
 {
-    const struct vt_image *image = vm->config.image;
-    if (vm->config.channel)
-        return vm->config.channel;
+    const struct vt_image *image = config->image;
+    if (config->channel)
+        return config->channel;
     return image && image->channels && image->channels[0] ? image->channels[0] : "ssh";
+}
+
+bool vt_image_has_channel(const struct vt_image *image, const char *kind)
+{
+    for (size_t i = 0; image && image->channels && image->channels[i]; i++)
+        if (!strcmp(image->channels[i], kind))
+            return true;
+    return false;
 }
 
 struct vt_channel *vt__vm_channel(struct vt_vm *vm, struct vt_error *err)
 {
     if (!vm->channel)
-        vm->channel = vm->driver->channel(vm->instance, vt__vm_channel_kind(vm), err);
+        vm->channel = vm->driver->channel(vm->instance, vt_vm_channel_kind(&vm->config), err);
     return vm->channel;
 }
 

@@ -20,14 +20,6 @@ static const struct port ports[] = {
     {.channel = "qga", .name = "org.qemu.guest_agent.0"},
 };
 
-static bool image_has(const struct vt_image *image, const char *channel)
-{
-    for (size_t i = 0; image->channels && image->channels[i]; i++)
-        if (!strcmp(image->channels[i], channel))
-            return true;
-    return false;
-}
-
 static bool is_port(const char *channel)
 {
     for (size_t i = 0; i < sizeof ports / sizeof *ports; i++)
@@ -41,7 +33,7 @@ void vt_qemu_argv_ports(struct vt_args *args, const struct vt_qemu_machine *m)
     bool bus = false;
     for (size_t i = 0; i < sizeof ports / sizeof *ports; i++) {
         const struct port *p = &ports[i];
-        if (!image_has(m->config->image, p->channel))
+        if (!vt_image_has_channel(m->config->image, p->channel))
             continue;
         if (!bus)
             vt_qemu_option(args, "-device", "virtio-serial-pci,id=ports");
@@ -66,31 +58,16 @@ void vt_qemu_ports_remove(const struct vt_qemu *q)
     }
 }
 
-static const char *kind_of(const struct vt_qemu *q)
-{
-    const struct vt_vm_config *c = q->config;
-    char **channels = c->image->channels;
-    return c->channel ? c->channel : channels && channels[0] ? channels[0] : "ssh";
-}
-
-static bool has_nat(const struct vt_vm_config *c)
-{
-    size_t i = 0;
-    while (i < c->nic_count && c->nics[i].kind != VT_NIC_NAT)
-        i++;
-    return !c->nics || i < c->nic_count;
-}
-
 static bool has_channel(const struct vt_qemu *q, const char *kind, struct vt_error *why)
 {
     const struct vt_image *image = q->config->image;
-    if (!strcmp(kind, "ssh") && !has_nat(q->config)) {
+    if (!strcmp(kind, "ssh") && !vt_vm_has_nat(q->config)) {
         vt_fail(why, VT_EUNSUPPORTED, "vm", "VM %s: no interface with NAT leads to its ssh",
                 q->config->name);
         vt_hint(why, "give it one, or an image with vmtest's agent and channel = \"agent\"");
         return false;
     }
-    if (is_port(kind) ? image_has(image, kind) : !strcmp(kind, "ssh") && image->ssh_user)
+    if (is_port(kind) ? vt_image_has_channel(image, kind) : !strcmp(kind, "ssh") && image->ssh_user)
         return true;
     if (strcmp(kind, "ssh") != 0) {
         vt_fail(why, VT_EUNSUPPORTED, "vm", "the image \"%s\" names no channel \"%s\"", image->name,
@@ -106,7 +83,7 @@ static bool has_channel(const struct vt_qemu *q, const char *kind, struct vt_err
 
 bool vt_qemu_has_way_in(const struct vt_qemu *q, struct vt_error *why)
 {
-    return has_channel(q, kind_of(q), why);
+    return has_channel(q, vt_vm_channel_kind(q->config), why);
 }
 
 struct vt_channel *vt_qemu_channel(void *instance, const char *kind, struct vt_error *err)
@@ -135,9 +112,9 @@ struct vt_channel *vt_qemu_channel(void *instance, const char *kind, struct vt_e
 
 void vt_qemu_ports_info(const struct vt_qemu *q, json_t *facts)
 {
-    json_object_set_new(facts, "channel", json_string(kind_of(q)));
+    json_object_set_new(facts, "channel", json_string(vt_vm_channel_kind(q->config)));
     for (size_t i = 0; i < sizeof ports / sizeof *ports; i++) {
-        if (!image_has(q->config->image, ports[i].channel))
+        if (!vt_image_has_channel(q->config->image, ports[i].channel))
             continue;
         char *path = vt_path_join(q->config->state_dir, ports[i].channel);
         json_object_set_new(facts, ports[i].channel, json_pack("{s:s}", "socket", path));

@@ -1,13 +1,11 @@
 #include "guest/qga.h"
 
 #include <math.h>
-#include <openssl/rand.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "core/mem.h"
-#include "core/sys.h"
 #include "guest/connecting.h"
 #include "guest/qga_internal.h"
 
@@ -98,97 +96,6 @@ static struct vt_op *qga_connect(struct vt_channel *ch, double timeout, vt_op_fn
     return vt__connecting_add(&a->connecting, a->greeted, timeout, done, user, err);
 }
 
-/* ---- refresh ---- */
-
-struct refresh_op {
-    struct vt_op op;
-    struct vt__qga_member member; /* while the time is being set */
-    struct vt__qga_run *run;      /* then */
-};
-
-static void refresh_free(struct vt_op *op)
-{
-    vt_loop_release(op->loop);
-}
-
-static void refresh_abort(struct vt_op *op, struct vt_error *why)
-{
-    struct refresh_op *x = (struct refresh_op *)(void *)op;
-    (void)why;
-    if (x->member.conn)
-        vt__qga_forget(x->member.conn, x);
-    vt__qga_quit(&x->member);
-    if (x->run)
-        vt__qga_run_stop(x->run);
-    x->run = NULL;
-}
-
-static void refresh_lost(struct vt__qga_member *m, const struct vt_error *why)
-{
-    struct refresh_op *x =
-        (struct refresh_op *)(void *)((char *)m - offsetof(struct refresh_op, member));
-    vt_op_fail(&x->op, why);
-}
-
-static const struct vt_op_class refresh_class = {
-    .name = "refresh", .abort = refresh_abort, .free = refresh_free};
-
-static void on_seeded(void *user, const struct vt__qga_result *result, const struct vt_error *why)
-{
-    struct refresh_op *x = user;
-    struct vt_error e = VT_ERROR_INIT;
-    x->run = NULL;
-    if (why)
-        e = *why;
-    else if (result->status)
-        vt_fail(&e, VT_EGUEST, "refresh", "the guest's random pool cannot be seeded: %.200s",
-                vt_buf_str(&result->err));
-    if (e.code)
-        vt_op_fail(&x->op, &e);
-    else
-        vt_op_succeed(&x->op, NULL);
-}
-
-/* The agent has no command for the random pool. What is written there is mixed in, but not
- * credited; it counts from the next time the kernel's generator takes new seed. */
-static void on_time_set(void *user, json_t *result, const char *problem)
-{
-    static const char *const argv[] = {"/bin/sh", "-c", "cat >/dev/urandom", NULL};
-    struct refresh_op *x = user;
-    struct vt__qga_conn *c = x->member.conn;
-    struct vt_error why = VT_ERROR_INIT;
-    unsigned char seed[64];
-    (void)result;
-    vt__qga_quit(&x->member);
-    if (problem) {
-        vt__qga_refused(problem, &why);
-        vt_op_fail(&x->op, &why);
-        return;
-    }
-    RAND_bytes(seed, sizeof seed);
-    x->run = vt__qga_run(c, x->op.loop, argv, seed, sizeof seed, on_seeded, x);
-}
-
-static struct vt_op *qga_refresh(struct vt_channel *ch, double timeout, vt_op_fn done, void *user,
-                                 struct vt_error *err)
-{
-    struct vt__qga_conn *c = vt__qga_conn_of(ch);
-    if (!(timeout > 0)) {
-        vt_fail(err, VT_EINVAL, "refresh", "a time-out of more than 0 is needed");
-        return NULL;
-    }
-    if (!c) {
-        vt_fail(err, VT_ESTATE, "refresh", "there is no connection to the guest");
-        return NULL;
-    }
-    struct refresh_op *x = vt_op_new(sizeof *x, &refresh_class, ch->loop, timeout, done, user);
-    vt_loop_hold(ch->loop);
-    vt__qga_join(c, &x->member, refresh_lost);
-    vt__qga_ask(c, "guest-set-time", json_pack("{s:I}", "time", (json_int_t)(vt_wall() * 1e9)),
-                on_time_set, x);
-    return &x->op;
-}
-
 /* ---- the channel ---- */
 
 static bool qga_connected(const struct vt_channel *ch)
@@ -224,7 +131,6 @@ static const struct vt_channel_class qga_class = {
     .connect = qga_connect,
     .exec = vt__qga_exec,
     .transfer = vt__qga_transfer,
-    .refresh = qga_refresh,
     .connected = qga_connected,
     .drop = qga_drop,
     .free = qga_free,

@@ -1,6 +1,6 @@
 /* What the files of the channel by the QEMU guest agent share.
  *
- *   qga.c        the channel: connect operations, retries, refresh
+ *   qga.c        the channel: connect operations, retries
  *   qga_conn.c   one connection: socket, greeting, requests one after the other
  *   qga_line.c   its lines
  *   qga_exec.c   operation: a command

@@ -11,6 +11,10 @@ local driver = os.getenv "CONTRACT_DRIVER" or "sim"
 -- The machine that is there already is never put back.
 M.can_be_put_back = driver ~= "ssh"
 
+-- By QEMU's guest agent there is no terminal, and a command's output comes with its end.
+M.streams = os.getenv "CONTRACT_CHANNEL" ~= "qga"
+M.has_terminals = M.streams
+
 local function ssh_target()
   if driver ~= "ssh" then return nil end
   return {

@@ -81,12 +81,12 @@ function TestExec:testOutputComesAsItIsWritten()
   local began = vmtest.time()
   self.vm:exec("echo early; sleep 2; echo late",
     { on_output = function() first = first or vmtest.time() - began end })
-  lu.assertTrue(first < vmtest.time() - began - 1)
+  lu.assertEquals(first < vmtest.time() - began - 1, contract.streams)
 end
 
 function TestExec:testTimeout()
   local err = contract.raises("timeout", self.vm.exec, self.vm, "echo early; sleep 600", { timeout = "3s" })
-  lu.assertEquals(err.stdout, "early\n")
+  lu.assertEquals(err.stdout, contract.streams and "early\n" or nil)
   lu.assertEquals(self.vm:exec("echo still here").stdout, "still here\n")
 end
 
@@ -99,6 +99,10 @@ function TestExec:testSideBySide()
 end
 
 function TestExec:testTerminal()
+  if not contract.has_terminals then
+    contract.raises("unsupported", self.vm.exec, self.vm, "true", { pty = true })
+    return
+  end
   local r = self.vm:exec("echo out; echo err >&2", { pty = true })
   lu.assertEquals(r.stdout, "out\r\nerr\r\n")
   lu.assertEquals(r.stderr, "")

@@ -161,11 +161,15 @@ build() {
     step "building vmtest ($1)" configure_and_build "$1"
 }
 
-# need_image PRESET NAME: builds the image by the recipe of that name, unless it is there
+# need_image PRESET NAME [RECIPE SETTINGS…]: builds the image unless it is there, by the recipe of that
+# name or by another one
 need_image() {
+    local preset=$1 name=$2
+    shift 2
     local store=${VMTEST_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/vmtest}/images
     [[ -n ${VMTEST_HOME-} || $system != Darwin ]] ||
         store="$HOME/Library/Application Support/vmtest/images"
-    [[ -e $store/$2/latest/image.json ]] ||
-        step "building the guest image \"$2\"" "$root/build/$1/vmtest" image build -v "$2"
+    [[ -e $store/$name/latest/image.json ]] ||
+        step "building the guest image \"$name\"" "$root/build/$preset/vmtest" image build -v "${1-$name}" \
+            "$name" "${@:2}"
 }

@@ -74,7 +74,37 @@ static void print_files(const json_t *files)
     }
 }
 
-/* Text as it is, lists and objects by their number: `--json` has them in full. */
+static void print_member(const char *title, const char *key, const json_t *value)
+{
+    printf("%-12s ", title);
+    vt_print_text(key, 0);
+    if (json_is_string(value)) {
+        printf(": ");
+        vt_print_text(json_string_value(value), 0);
+    } else if (json_is_array(value) || json_is_object(value)) {
+        size_t n = json_is_array(value) ? json_array_size(value) : json_object_size(value);
+        printf(": %zu (--json lists them)", n);
+    } else if (json_is_integer(value)) {
+        printf(": %lld", (long long)json_integer_value(value));
+    }
+    printf("\n");
+}
+
+/* What the packages of the version that it was made of became. */
+static void print_changes(json_t *changes)
+{
+    const char *title = "changes", *name;
+    json_t *what;
+    if (!json_object_size(changes))
+        printf("%-12s none\n", title);
+    json_object_foreach(changes, name, what)
+    {
+        print_member(title, name, what);
+        title = "";
+    }
+}
+
+/* Text as it is, lists and objects by their number (`--json` has them in full), but for changes. */
 static void print_contents(const json_t *contents)
 {
     union {
@@ -82,22 +112,16 @@ static void print_contents(const json_t *contents)
         json_t *to;
     } mutable = {.from = contents};
     const char *title = "contents";
-    for (void *at = json_object_iter(mutable.to); at;
-         at = json_object_iter_next(mutable.to, at), title = "") {
+    json_t *changes = json_object_get(contents, "changes");
+    for (void *at = json_object_iter(mutable.to); at; at = json_object_iter_next(mutable.to, at)) {
         const json_t *value = json_object_iter_value(at);
-        printf("%-12s ", title);
-        vt_print_text(json_object_iter_key(at), 0);
-        if (json_is_string(value)) {
-            printf(": ");
-            vt_print_text(json_string_value(value), 0);
-        } else if (json_is_array(value) || json_is_object(value)) {
-            size_t n = json_is_array(value) ? json_array_size(value) : json_object_size(value);
-            printf(": %zu (--json lists them)", n);
-        } else if (json_is_integer(value)) {
-            printf(": %lld", (long long)json_integer_value(value));
-        }
-        printf("\n");
+        if (value == changes)
+            continue;
+        print_member(title, json_object_iter_key(at), value);
+        title = "";
     }
+    if (json_is_object(changes))
+        print_changes(changes);
 }
 
 static void print_lines(const struct vt_image_version *v, const json_t *ways)

@@ -141,6 +141,8 @@ static enum vt_code copy_files(const struct vt_making *m, const struct vt_image 
     } files[] = {
         {"kernel", image->kernel, description},
         {"initrd", image->initrd, description},
+        {"iso", image->iso, description},
+        {"seed", image->seed, description},
         {"key", image->ssh_key, json_object_get(description, "ssh")},
     };
     enum vt_code code = VT_OK;

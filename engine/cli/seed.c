@@ -52,7 +52,8 @@ static json_t *user_entry(const char *user, const char *key)
     return entry;
 }
 
-/* user-data is YAML, of which JSON is a part. The script runs at each start, last of all. */
+/* user-data is YAML, of which JSON is a part. The script runs at each start, last of all. The
+ * locale stays the image's: to make one takes long in a guest that is emulated. */
 static char *user_data(const char *user, const char *key, const char *host_key,
                        const char *host_key_private)
 {
@@ -60,12 +61,12 @@ static char *user_data(const char *user, const char *key, const char *host_key,
                                  "for console in /dev/ttyS0 /dev/ttyAMA0; do\n"
                                  "    [ ! -c $console ] || echo '" READY "' >$console\n"
                                  "done\n";
-    json_t *data = json_pack("{s:b, s:b, s:b, s:[o], s:{s:s, s:s}, s:[s], s:[{s:s, s:s, s:s}]}",
-                             "disable_root", 0, "ssh_pwauth", 0, "ssh_deletekeys", 1, "users",
-                             user_entry(user, key), "ssh_keys", "ed25519_private", host_key_private,
-                             "ed25519_public", host_key, "ssh_genkeytypes", "ed25519",
-                             "write_files", "path", "/var/lib/cloud/scripts/per-boot/vmtest-ready",
-                             "permissions", "0755", "content", script);
+    json_t *data = json_pack(
+        "{s:b, s:b, s:b, s:b, s:[o], s:{s:s, s:s}, s:[s], s:[{s:s, s:s, s:s}]}", "disable_root", 0,
+        "ssh_pwauth", 0, "ssh_deletekeys", 1, "locale", 0, "users", user_entry(user, key),
+        "ssh_keys", "ed25519_private", host_key_private, "ed25519_public", host_key,
+        "ssh_genkeytypes", "ed25519", "write_files", "path",
+        "/var/lib/cloud/scripts/per-boot/vmtest-ready", "permissions", "0755", "content", script);
     char *json = json_dumps(data, JSON_INDENT(1));
     struct vt_buf text = VT_BUF_INIT;
     vt_buf_printf(&text, "#cloud-config\n%s\n", json);

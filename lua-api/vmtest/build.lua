@@ -11,7 +11,8 @@ local PATIENCE = 1800 -- seconds for one long command in the guest
 
 -- What updates a guest, by the ID or ID_LIKE of its /etc/os-release.
 local updates = {
-  debian = "export DEBIAN_FRONTEND=noninteractive; apt-get -q update"
+  -- without the Error-Mode, lists that could not be fetched are a warning: nothing would be upgraded
+  debian = "export DEBIAN_FRONTEND=noninteractive; apt-get -q -o APT::Update::Error-Mode=any update"
     .. " && apt-get -q -y -o Dpkg::Options::=--force-confold dist-upgrade && apt-get clean",
   fedora = "dnf -y upgrade && dnf clean all",
   rhel = "dnf -y upgrade && dnf clean all",
@@ -84,18 +85,36 @@ local function write_json(path, value)
   assert(file:close())
 end
 
-local function contents(guest)
-  local found = { kernel = guest:sh("uname -r").stdout:gsub("%s+$", "") .. "" }
-  local release = guest:exec("cat /etc/os-release")
-  found.system = release.status == 0 and release.stdout:match('PRETTY_NAME="?([^"\n]*)') or nil
+-- Versions by package name; nil where the guest has no list that is known here.
+local function packages_of(guest)
   for _, list in ipairs(package_lists) do
     local r = guest:exec(list, { limit = "8M" })
     if r.status == 0 then
-      found.packages = {}
-      for name, version in r.stdout:gmatch("(%S+) (%S+)\n") do found.packages[name] = version end
-      break
+      local packages = {}
+      for name, version in r.stdout:gmatch("(%S+) (%S+)\n") do packages[name] = version end
+      return packages
     end
   end
+end
+
+-- NAME = "OLD -> NEW" for each that is another one now; "none" is a package that is not there.
+local function changes(before, after)
+  local found = {}
+  for name, version in pairs(after) do
+    if before[name] ~= version then found[name] = (before[name] or "none") .. " -> " .. version end
+  end
+  for name, version in pairs(before) do
+    if not after[name] then found[name] = version .. " -> none" end
+  end
+  return found
+end
+
+local function contents(guest, before)
+  local found = { kernel = guest:sh("uname -r").stdout:gsub("%s+$", "") .. "" }
+  local release = guest:exec("cat /etc/os-release")
+  found.system = release.status == 0 and release.stdout:match('PRETTY_NAME="?([^"\n]*)') or nil
+  found.packages = packages_of(guest)
+  if before and found.packages then found.changes = changes(before, found.packages) end
   return found
 end
 
@@ -110,10 +129,11 @@ end
 function M.make(p)
   local guest = vm.new { image = p.spec.from, name = p.name, memory = p.spec.memory, cpus = p.spec.cpus }
   local overlay = check_disk(guest)
+  local before = packages_of(guest)
   p.spec.build(guest, p.set)
   guest:sh("sync", { timeout = PATIENCE })
   guest:reboot()
-  local found = contents(guest)
+  local found = contents(guest, before)
   if guest:info().overlay ~= overlay then
     raw.raise("unsupported", "image.build", "the VM was saved or restored while it was built on: its disk"
       .. " is in several files", "build without vm:snapshot and vm:restore")

@@ -48,13 +48,26 @@ def facts(home, name, version="latest"):
 MARK = "mount -t vfat /dev/vda1 /mnt && %s; s=$?; umount /mnt; exit $s"
 
 
+def add_seed(home):
+    """Makes "seeded" of "small-disk": the same with a small second disk, as cloud-init would read."""
+    folder = home.work / "seeded"
+    shutil.copytree(home.home / "images/small-disk/latest", folder)
+    (folder / "version.json").unlink()
+    description = json.loads((folder / "image.json").read_text())
+    (folder / "image.json").write_text(json.dumps({**description, "seed": "seed.img"}))
+    (folder / "seed.img").write_bytes(b"seed".ljust(1 << 20, b"."))
+    made = home.run("image", "import", str(folder))
+    equal(made.returncode, 0, made.stderr)
+
+
 def test_a_lua_recipe_and_a_refresh():
     with new_home("small-disk") as home:
+        add_seed(home)
         lua = home.work / "marked.lua"
         lua.write_text("""-- description: the small guest with a mark
 return function(set)
   return {
-    from = "small-disk", memory = "192M", description = "with a mark",
+    from = "seeded", memory = "192M", description = "with a mark",
     build = function(vm) vm:sh(%s, { env = { WORD = set.word } }) end,
   }
 end
@@ -63,7 +76,7 @@ end
         equal(built.returncode, 0, built.stderr)
         equal(home.leftovers(), [])
         made = facts(home, "marked")
-        check(made["parent"].startswith("small-disk@"), made["parent"])
+        check(made["parent"].startswith("seeded@"), made["parent"])
         check("cloud" in made["contents"]["kernel"], made["contents"])
         equal(made["description"], "with a mark")
         image = json.loads((home.home / "images/marked/latest/image.json").read_text())
@@ -71,12 +84,13 @@ end
         old = home.home / "images" / "marked" / versions(home, "marked")[0]
         before = (old / "disk.qcow2").read_bytes()
         fresh = home.run("image", "refresh", "marked", "--command",
-                         MARK % 'grep -q "^a \\"b\\"" /mnt/mark && echo more >>/mnt/mark')
+                         MARK % ('grep -q "^a \\"b\\"" /mnt/mark && grep -q seed /dev/vdb'
+                                 ' && echo more >>/mnt/mark'))
         equal(fresh.returncode, 0, fresh.stderr)
         equal(len(versions(home, "marked")), 2)
         check((old / "disk.qcow2").read_bytes() == before, "the old version was changed")
         equal(facts(home, "marked")["parent"], f"marked@{old.name}")
-        contains(look(home, "marked", MARK % "cat /mnt/mark"), 'SEEN a "b" \\c\nmore\n')
+        contains(look(home, "marked", MARK % "cat /mnt/mark; head -c 4 /dev/vdb"), 'SEEN a "b" \\c\nmore\nseed')
 
 
 def test_what_fails_in_the_guest_makes_no_version():

@@ -1,4 +1,5 @@
 """Images: building, their size, clones of them."""
+import json
 import os
 import shutil
 import subprocess
@@ -11,26 +12,55 @@ def disk_usage(folder):
     return sum(f.stat().st_blocks * 512 for f in folder.iterdir()) / (1 << 20)
 
 
-def build_image(recipe, n, *settings):
-    """In a home of its own, so that the user's store stays as it is; the first fetches packages."""
-    home = WORK / f"home-{recipe}"
-    home.mkdir(mode=0o700)
-    env = {**os.environ, "VMTEST_HOME": str(home)}
-    words = [VMTEST, "image", "build", recipe, "bench", *settings]
-    first = ms(words, env=env)
-    again = [ms(words, env=env) for _ in range(n)]
-    say(f"image_build_{recipe}", "ms", again or [first])
-    say(f"image_size_{recipe}", "MiB", [disk_usage(home / "images" / "bench" / "latest")])
+class Build:
+    """A recipe in a home of its own, so that the user's store stays as it is."""
+
+    def __init__(self, recipe, *settings):
+        self.recipe, self.latest = recipe, WORK / f"home-{recipe}" / "images" / "bench" / "latest"
+        home = WORK / f"home-{recipe}"
+        home.mkdir(mode=0o700)
+        self.env = {**os.environ, "VMTEST_HOME": str(home)}
+        self.words = [VMTEST, "image", "build", recipe, "bench", *settings]
+
+    def make(self):
+        return ms(self.words, env=self.env)
+
+    def size(self):
+        return disk_usage(self.latest)
+
+    def packages(self):
+        facts = json.loads((self.latest / "version.json").read_text())
+        return sorted(facts["contents"]["packages"])
+
+
+def debian_beside_mmdebstrap(rounds):
+    """The same packages into a folder, by mmdebstrap alone: no kernel, no disk, no keys."""
+    build, tree = Build("debian", "--set", "release=bookworm"), WORK / "tree"
+    build.make()
+    words = ["unshare", "--mount", "--propagation", "private", "mmdebstrap", "--mode=root",
+             "--variant=minbase", "--format=directory", "--include=" + ",".join(build.packages()),
+             "bookworm", str(tree)]
+
+    def peer():
+        shutil.rmtree(tree, ignore_errors=True)
+        return ms(words)
+    a, b = alternately(rounds, build.make, peer)
+    say("image_build_debian", "ms", a, "mmdebstrap into a folder", b)
+    used = sum(f.lstat().st_blocks * 512 for f in tree.rglob("*")) / (1 << 20)
+    say("image_size_debian", "MiB", [build.size()], "the folder of mmdebstrap", [used])
 
 
 def image_build():
-    build_image("small", 3)
+    small = Build("small")
+    small.make()  # fetches packages
+    say("image_build_small", "ms", [small.make() for _ in range(3)])
+    say("image_size_small", "MiB", [small.size()])
     if not has_image("bookworm"):
         print("image_build: no image bookworm, so Debian is left out", file=sys.stderr)
     elif os.geteuid() != 0 or not shutil.which("mmdebstrap"):
         print("image_build: Debian needs root and mmdebstrap: left out", file=sys.stderr)
     else:
-        build_image("debian", 0, "--set", "release=bookworm")
+        debian_beside_mmdebstrap(3)
 
 
 def clone_20GiB():

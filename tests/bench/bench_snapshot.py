@@ -3,7 +3,7 @@ import json
 import subprocess
 
 from bench_snapshot_peers import RawPeer, SavevmPeer
-from common import BUILD, WORK, command_line, has_image, kept_vm, say
+from common import BUILD, ONE, WORK, command_line, has_image, kept_vm, say
 
 
 def snapshots():
@@ -21,8 +21,8 @@ def snapshots():
 class Ours:
     """A VM of snapshot_bench, which does one thing for each line that it reads."""
 
-    def __init__(self):
-        self.program = subprocess.Popen([str(BUILD / "tests/bench/snapshot_bench"), "small", "-"],
+    def __init__(self, image):
+        self.program = subprocess.Popen([str(BUILD / "tests/bench/snapshot_bench"), image, "-"],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
@@ -43,17 +43,23 @@ class Ours:
         return self._ask("restore")
 
 
-def snapshot_peers():
-    """The small guest by its agent; by turns, each from the ask to the end."""
-    rounds = 7
-    with kept_vm() as vm:
+def beside_peers(image, suffix, rounds):
+    with kept_vm(ONE.replace("small", image)) as vm:
         argv = command_line(vm["pid"])
-    with Ours() as ours, SavevmPeer(argv, WORK / "savevm") as savevm, \
-            RawPeer(argv, WORK / "raw") as raw:
+    with Ours(image) as ours, SavevmPeer(argv, WORK / f"savevm-{image}") as savevm, \
+            RawPeer(argv, WORK / f"raw-{image}") as raw:
         for name, acts in (("snapshot_take", [p.take for p in (ours, savevm, raw)]),
                            ("snapshot_restore_first_command",
                             [p.restore for p in (ours, savevm, raw)])):
             times = [[act() for act in acts] for _ in range(rounds)]
             mine, first, second = zip(*times)
-            say(name, "ms", mine, "savevm and loadvm", first)
-            say(name, "ms", mine, "the raw technique", second)
+            say(name + suffix, "ms", mine, "savevm and loadvm", first)
+            say(name + suffix, "ms", mine, "the raw technique", second)
+
+
+def snapshot_peers():
+    """The small guest, and Debian where its image is there, by their agent; by turns, each from the
+    ask to the end."""
+    beside_peers("small", "", 7)
+    if has_image("bookworm"):
+        beside_peers("bookworm", "_bookworm", 7)

@@ -4,6 +4,7 @@ import array
 import json
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -19,12 +20,25 @@ EXEC, EXIT = 1, 8
 SHELL = 2  # flag of EXEC
 
 
+def nodes(argv):
+    return [json.loads(word) for word in argv if word.startswith('{"driver"')]
+
+
+def image_disk(argv):
+    """The disk that the VM's own lies over: (file, format), or None."""
+    return next(((node["file"]["filename"], node["driver"]) for node in nodes(argv)
+                 if node["read-only"]), None)
+
+
 def words_for(argv, folder, ram):
-    """A VM's command line with sockets in this folder and its RAM as told."""
+    """A VM's command line with sockets and its own disk in this folder and its RAM as told."""
     words = []
     for word in argv:
         word = re.sub(r"^socket,id=(qmp|console),fd=\d+,", rf"socket,id=\1,path={folder}/\1,", word)
-        word = re.sub(r"^(socket,id=agent,.*path=).*", rf"\g<1>{folder}/agent", word)
+        word = re.sub(r"^(socket,id=(agent|qga),.*path=).*", rf"\g<1>{folder}/\g<2>", word)
+        if word.startswith('{"driver"') and not (node := json.loads(word))["read-only"]:
+            node["file"]["filename"] = f"{folder}/disk.qcow2"
+            word = json.dumps(node)
         word = re.sub(r",logappend=on,logfile=.*", "", word)
         word = re.sub(r"^memory-backend-file,id=ram0,mem-path=[^,]*,(.*),share=on$",
                       rf"memory-backend-file,id=ram0,mem-path={ram[0]},\1,share={ram[1]}", word)
@@ -141,6 +155,11 @@ class Peer:
         self.argv, self.folder = argv, folder
         folder.mkdir()
         self.running = None
+        self.disk = folder / "disk.qcow2"
+        self.base = image_disk(argv)
+        if self.base:
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.base[0], "-F",
+                            self.base[1], str(self.disk)], check=True)
 
     def __enter__(self):
         try:
@@ -176,13 +195,16 @@ class Peer:
 
 
 class SavevmPeer(Peer):
-    """It needs a disk that can hold a snapshot: an empty one, which the guest does not use."""
+    """It needs a disk that can hold a snapshot: where the guest has none, an empty one, which it does
+    not use."""
 
     def prepare(self):
-        disk, ram = self.folder / "disk.qcow2", self.folder / "ram"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"], check=True)
-        self.start(words_for(self.argv, self.folder, (ram, "on"))
-                   + ["-drive", f"file={disk},format=qcow2,if=virtio"])
+        more = []
+        if not self.base:
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(self.disk), "1M"],
+                           check=True)
+            more = ["-drive", f"file={self.disk},format=qcow2,if=virtio"]
+        self.start(words_for(self.argv, self.folder, (self.folder / "ram", "on")) + more)
         self.qmp.ask("cont")
         self.answer()
         self.taken = False
@@ -202,11 +224,13 @@ class SavevmPeer(Peer):
 
 
 class RawPeer(Peer):
-    """The RAM is a file that many can map. Its snapshot is the devices' state alone: the RAM stays
-    where it is and the VM is given up, so nothing is copied."""
+    """The RAM is a file that many can map. Its snapshot is the devices' state alone: RAM and disk stay
+    where they are and the VM is given up, so nothing is copied. Who is restored gets a copy of what
+    the guest had written to its disk."""
 
     def prepare(self):
         self.ram, self.state = self.folder / "ram", self.folder / "state"
+        self.kept = self.folder / "kept.qcow2"
         self.is_template = True
         self.start(words_for(self.argv, self.folder, (self.ram, "on")))
         self.qmp.ask("cont")
@@ -234,6 +258,8 @@ class RawPeer(Peer):
     def restore(self):
         def act():
             self.end()
+            if self.base:
+                shutil.copyfile(self.kept, self.disk)
             self.start(words_for(self.argv, self.folder, (self.ram, "off"))
                        + ["-incoming", "defer"])
             self.ignore_shared()
@@ -244,6 +270,9 @@ class RawPeer(Peer):
             self.qmp.ask("cont")
             self.answer()
         if self.is_template:
-            self.save()  # from now on its RAM stands still
+            self.save()  # from now on its RAM stands still, and its disk
+            self.end()
+            if self.base:
+                self.disk.rename(self.kept)
             self.is_template = False
         return self.timed(act)

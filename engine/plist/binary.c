@@ -1,0 +1,194 @@
+#include "plist/binary.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+#include "plist/tree.h"
+
+#define OP "plist.read"
+#define HEADER 8
+#define TRAILER 32
+
+/* What an object is with all it holds; `height` 0: not looked at yet. */
+struct object {
+    unsigned height;
+    unsigned nodes;
+    size_t bytes;
+    bool open; /* being looked at: met again, it holds itself */
+};
+
+struct checker {
+    const uint8_t *data;
+    size_t end; /* of the objects: where the table begins */
+    const char *what;
+    size_t count, table;
+    unsigned offset_size, ref_size;
+    struct object *objects;
+    struct vt_error *err;
+};
+
+static uint64_t big_endian(const uint8_t *p, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value = value << 8 | p[i];
+    return value;
+}
+
+static enum vt_code bad(const struct checker *c, size_t offset, const char *why)
+{
+    return vt_fail(c->err, VT_EINVAL, OP, "%s: at byte %zu: %s", c->what, offset, why);
+}
+
+static enum vt_code too_much(const struct checker *c, const char *why)
+{
+    return vt_fail(c->err, VT_ELIMIT, OP, "%s: %s", c->what, why);
+}
+
+/* The count in a marker's low half, or in the integer that follows; *at moves behind it. */
+static enum vt_code read_count(const struct checker *c, size_t *at, uint64_t *count)
+{
+    unsigned low = c->data[*at] & 15u;
+    ++*at;
+    *count = low;
+    if (low != 15)
+        return VT_OK;
+    if (*at >= c->end || c->data[*at] >> 4 != 1)
+        return bad(c, *at, "a count is due here");
+    unsigned size = 1u << (c->data[*at] & 15u);
+    ++*at;
+    if (size > 8 || size > c->end - *at)
+        return bad(c, *at, "a count of more bytes than there are");
+    *count = big_endian(c->data + *at, size);
+    *at += size;
+    return VT_OK;
+}
+
+static enum vt_code check_object(struct checker *c, uint64_t index, unsigned depth);
+
+/* `count` references from `at`, each looked at; `keys` of them must be strings. */
+static enum vt_code check_refs(struct checker *c, struct object *o, size_t at, uint64_t count,
+                               uint64_t keys, unsigned depth)
+{
+    if (count > (c->end - at) / c->ref_size)
+        return bad(c, at, "a container of more values than fit");
+    for (uint64_t i = 0; i < count; i++, at += c->ref_size) {
+        uint64_t ref = big_endian(c->data + at, c->ref_size);
+        enum vt_code code = check_object(c, ref, depth + 1);
+        if (code)
+            return code;
+        const struct object *child = &c->objects[ref];
+        uint64_t where = big_endian(c->data + c->table + ref * c->offset_size, c->offset_size);
+        unsigned kind = c->data[where] >> 4;
+        if (i < keys && kind != 5 && kind != 6)
+            return bad(c, at, "a key that is no string");
+        if (child->height + 1 > o->height)
+            o->height = child->height + 1;
+        o->nodes += child->nodes;
+        o->bytes += child->bytes;
+        if (o->height > VT_PLIST_MAX_DEPTH)
+            return too_much(c, "the list is nested too deeply");
+        if (o->nodes > VT_PLIST_MAX_NODES || o->bytes > VT_PLIST_MAX_BYTES)
+            return too_much(c, "the list stands for too large a tree");
+    }
+    return VT_OK;
+}
+
+/* A value of count * width bytes, within the file. */
+static enum vt_code check_bytes(struct checker *c, struct object *o, size_t at, uint64_t count,
+                                unsigned width)
+{
+    if (count > (c->end - at) / width)
+        return bad(c, at, "a value that reaches beyond the file");
+    o->bytes = (size_t)count * width;
+    return VT_OK;
+}
+
+static enum vt_code check_ascii(struct checker *c, struct object *o, size_t at, uint64_t count)
+{
+    enum vt_code code = check_bytes(c, o, at, count, 1);
+    for (size_t i = 0; !code && i < count; i++)
+        if (c->data[at + i] >= 0x80 || !c->data[at + i])
+            code = bad(c, at + i, "a character that is not ASCII");
+    return code;
+}
+
+static enum vt_code check_content(struct checker *c, struct object *o, size_t at, unsigned depth)
+{
+    unsigned kind = c->data[at] >> 4, low = c->data[at] & 15u;
+    uint64_t count = 0;
+    size_t after = at;
+    if (kind >= 4 && kind != 8 && read_count(c, &after, &count))
+        return c->err->code;
+    switch (kind) {
+    case 0:
+        return low == 8 || low == 9 ? VT_OK : bad(c, at, "a kind of value that is not known");
+    case 1:
+        return low <= 4 ? check_bytes(c, o, at + 1, 1u << low, 1) : bad(c, at, "a huge integer");
+    case 2:
+    case 3:
+        return low == 3 || (kind == 2 && low == 2) ? check_bytes(c, o, at + 1, 1u << low, 1)
+                                                   : bad(c, at, "a real of unknown size");
+    case 4:
+        return check_bytes(c, o, after, count, 1);
+    case 5:
+        return check_ascii(c, o, after, count);
+    case 6:
+        return check_bytes(c, o, after, count, 2);
+    case 8:
+        return low < 8 ? check_bytes(c, o, at + 1, low + 1, 1) : bad(c, at, "a huge UID");
+    case 10:
+        return check_refs(c, o, after, count, 0, depth);
+    case 13:
+        return count > c->count ? bad(c, at, "a dictionary of more keys than there are objects")
+                                : check_refs(c, o, after, count * 2, count, depth);
+    default:
+        return bad(c, at, "a kind of value that is not known");
+    }
+}
+
+static enum vt_code check_object(struct checker *c, uint64_t index, unsigned depth)
+{
+    if (index >= c->count)
+        return bad(c, 0, "a reference to an object that does not exist");
+    struct object *o = &c->objects[index];
+    if (o->open)
+        return bad(c, 0, "an object holds itself");
+    if (depth > VT_PLIST_MAX_DEPTH)
+        return too_much(c, "the list is nested too deeply");
+    if (o->height)
+        return VT_OK;
+    size_t entry = c->table + (size_t)index * c->offset_size;
+    uint64_t at = big_endian(c->data + entry, c->offset_size);
+    if (at < HEADER || at >= c->end)
+        return bad(c, entry, "the offset of an object lies outside the file");
+    o->open = true;
+    o->height = o->nodes = 1;
+    enum vt_code code = check_content(c, o, (size_t)at, depth);
+    o->open = false;
+    return code;
+}
+
+enum vt_code vt_plist_check_binary(const uint8_t *data, size_t n, const char *what,
+                                   struct vt_error *err)
+{
+    struct vt_error own = VT_ERROR_INIT;
+    struct checker c = {.data = data, .what = what, .err = &own};
+    if (n < HEADER + TRAILER || memcmp(data, "bplist00", HEADER) != 0)
+        return vt_fail(err, VT_EINVAL, OP, "%s: no binary property list of version 00", what);
+    const uint8_t *trailer = data + n - TRAILER;
+    uint64_t count = big_endian(trailer + 8, 8), top = big_endian(trailer + 16, 8);
+    uint64_t table = big_endian(trailer + 24, 8);
+    c.offset_size = trailer[6];
+    c.ref_size = trailer[7];
+    if (c.offset_size < 1 || c.offset_size > 8 || c.ref_size < 1 || c.ref_size > 8)
+        return vt_fail(err, VT_EINVAL, OP, "%s: the trailer's sizes are out of range", what);
+    if (table < HEADER || table > n - TRAILER || count > (n - TRAILER - table) / c.offset_size)
+        return vt_fail(err, VT_EINVAL, OP, "%s: the table of offsets lies outside the file", what);
+    c.count = (size_t)count;
+    c.end = c.table = (size_t)table;
+    c.objects = vt_calloc(c.count ? c.count : 1, sizeof *c.objects);
+    check_object(&c, top, 1);
+    vt_free(c.objects);
+    return vt_error_copy(err, &own);
+}

@@ -242,6 +242,7 @@ static const struct {
     {"image export", 1, ANY, offer_files}, {"image ", 0, ANY, offer_images},
     {"completion", 0, 0, offer_shells},    {"run", 0, ANY, offer_files},
     {"list", 0, ANY, offer_files},         {"report", 0, ANY, offer_files},
+    {"profile ", 0, ANY, offer_files},
 };
 
 static void offer_value(const struct vt_option *o, const char *before, const char *typed)

@@ -56,6 +56,8 @@ static const struct vt_command *const commands[] = {
     &vt_cmd_image_import,
     &vt_cmd_image_rm,
     &vt_cmd_gc,
+    &vt_cmd_profile_lint,
+    &vt_cmd_profile_schema,
     &vt_cmd_drivers,
     &vt_cmd_completion,
 };
@@ -91,6 +93,7 @@ static const struct group {
 } groups[] = {
     {"vm", "vmtest vm ls"},
     {"image", "vmtest image ls"},
+    {"profile", "vmtest profile lint wifi.mobileconfig"},
 };
 #define GROUPS (sizeof groups / sizeof *groups)
 

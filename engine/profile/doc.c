@@ -1,5 +1,6 @@
 #include "profile/doc.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +113,16 @@ bool vt_is_payload_key(const char *key)
         if (!strcmp(keys[i], key))
             return true;
     return false;
+}
+
+bool vt_starts_uuid(const char *text)
+{
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    size_t i = 0;
+    for (; form[i]; i++)
+        if (form[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != form[i])
+            return false;
+    return true;
 }
 
 struct walk {

@@ -35,6 +35,12 @@ void vt_profile_settings(const struct vt_profile *p,
 /* True for the keys that describe a payload rather than set anything: PayloadUUID and its kin. */
 bool vt_is_payload_key(const char *key);
 
+/* True where the text begins with a UUID (36 characters). */
+bool vt_starts_uuid(const char *text);
+
+/* True where two values are the same in type and content; the order of keys is none of it. */
+bool vt_profile_same(plist_t a, plist_t b);
+
 /* A value for people: a scalar as text (strings quoted, data by size), a container as JSON. Cut to
  * about 80 characters. */
 void vt_profile_value_text(struct vt_buf *out, plist_t value);

@@ -31,6 +31,7 @@ static char *format(const char *fmt, va_list ap)
     vsnprintf(text.data, (size_t)(n > 0 ? n : 0) + 1, fmt, again);
     va_end(again);
     vt_text_printable(text.data);
+    text.len = strlen(text.data);
     return vt_buf_steal(&text);
 }
 

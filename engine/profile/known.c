@@ -16,9 +16,10 @@ static const struct {
     {"com.apple.security.smartcard", NULL, "a macOS guest has no card reader"},
     {"com.apple.applicationaccess", "allowFingerprintForUnlock", "a VM has no Touch ID"},
     {"com.apple.applicationaccess", "allowFingerprintModification", "a VM has no Touch ID"},
-    {"com.apple.applicationaccess", "allowAirDrop", "AirDrop needs Wi-Fi, which a VM has not"},
+    {"com.apple.applicationaccess", "allowAirDrop",
+     "AirDrop needs Wi-Fi, which a VM does not have"},
     {"com.apple.applicationaccess", "allowiPhoneMirroring",
-     "mirroring needs Wi-Fi and an iPhone, which a VM has not"},
+     "mirroring needs Bluetooth and Wi-Fi, which a VM does not have"},
     {"com.apple.security.acme", "Attest", "a VM has no Secure Enclave that could attest"},
 };
 

@@ -1,7 +1,6 @@
 /* The profile and its payloads; their values are lint_value.c's affair. */
 #include "profile/lint.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -10,21 +9,11 @@
 
 #define OP "profile.lint"
 
-static bool is_uuid(const char *text)
-{
-    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-    size_t i = 0;
-    for (; form[i]; i++)
-        if (form[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != form[i])
-            return false;
-    return !text[i];
-}
-
 static void check_uuid(struct vt_lint *l, plist_t dict)
 {
     const char *uuid = vt_plist_str(dict, "PayloadUUID", NULL);
     size_t mark = vt_lint_enter(l, "PayloadUUID");
-    if (uuid && !is_uuid(uuid))
+    if (uuid && (!vt_starts_uuid(uuid) || uuid[36]))
         vt_find_hint(vt_find(l->out, VT_RULE_INVALID_UUID, l->profile, vt_buf_str(&l->path),
                              plist_dict_get_item(dict, "PayloadUUID"), "\"%.60s\" is no UUID",
                              uuid),
@@ -116,18 +105,22 @@ static void check_needs(struct vt_lint *l, const struct vt_fact_type *type, plis
 
 static void unknown_type(struct vt_lint *l, plist_t payload)
 {
+    static const char apple[] = "com.apple.";
     const char *names[1024];
+    const size_t skip = sizeof apple - 1;
     size_t n = 0;
-    for (; n < l->facts->n_types && n < sizeof names / sizeof *names; n++)
-        names[n] = l->facts->types[n].name;
-    const char *near = vt_nearest(l->type, names, n);
+    for (size_t i = 0; i < l->facts->n_types && n < sizeof names / sizeof *names; i++)
+        if (!strncmp(l->facts->types[i].name, apple, skip))
+            names[n++] = l->facts->types[i].name + skip;
+    const char *near =
+        vt_nearest(strncmp(l->type, apple, skip) != 0 ? l->type : l->type + skip, names, n);
     struct vt_finding *f =
         vt_find(l->out, VT_RULE_UNKNOWN_TYPE, l->profile, vt_buf_str(&l->path),
                 plist_dict_get_item(payload, "PayloadType"),
                 "the payload type %s is not in Apple's schema: its keys are not checked", l->type);
     if (near)
-        vt_find_hint(f, "did you mean \"%s\"? An application's own preferences are set so, too",
-                     near);
+        vt_find_hint(f, "did you mean \"%s%s\"? An application's own preferences are set so, too",
+                     apple, near);
 }
 
 static void check_payload(struct vt_lint *l, size_t at, plist_t payload)

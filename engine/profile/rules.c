@@ -43,7 +43,7 @@ static const struct vt_rule rules[VT_RULE_COUNT_] = {
     [VT_RULE_SAME_IDENTIFIER] = {"same-identifier", ERROR,
                                  "profiles of one PayloadIdentifier replace each other"},
     [VT_RULE_SAME_UUID] = {"same-uuid", VT_WARNING, "one PayloadUUID in several profiles"},
-    [VT_RULE_SINGLE_INSTANCE_TWICE] = {"single-instance-twice", ERROR,
+    [VT_RULE_SINGLE_INSTANCE_TWICE] = {"single-instance-twice", VT_WARNING,
                                        "a payload of which there may be one, in several profiles"},
     [VT_RULE_MOST_RESTRICTIVE] = {"most-restrictive", VT_WARNING,
                                   "several values, of which the most restrictive holds"},

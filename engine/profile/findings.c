@@ -21,6 +21,7 @@ static char *printable(const char *text)
     return copy;
 }
 
+static char *format(const char *fmt, va_list ap) VT_PRINTF(1, 0);
 static char *format(const char *fmt, va_list ap)
 {
     struct vt_buf text = VT_BUF_INIT;

@@ -46,6 +46,36 @@ const char *vt_known_substitute(const char *type, const char *key, size_t i)
     return NULL;
 }
 
+struct pair {
+    const char *type, *word;
+};
+
+static bool has_pair(const struct pair *pairs, size_t n, const char *type, const char *word)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(pairs[i].type, type) && !strcmp(pairs[i].word, word))
+            return true;
+    return false;
+}
+
+bool vt_known_optional(const char *type, const char *key)
+{
+    static const struct pair optional[] = {
+        {"com.apple.screensaver", "moduleName"},
+        {"com.apple.configurationprofile.identification", "Password"},
+        {"com.apple.xsan", "sharedSecret"},
+    };
+    return has_pair(optional, COUNT(optional), type, key);
+}
+
+bool vt_known_value(const char *type, const char *value)
+{
+    static const struct pair values[] = {
+        {"com.apple.systemuiserver", "alert"}, /* of mount-controls: tell, then let it happen */
+    };
+    return has_pair(values, COUNT(values), type, value);
+}
+
 const char *vt_known_base(const char *type)
 {
     return !strcmp(type, "com.apple.vpn.managed.applayer") ? "com.apple.vpn.managed" : NULL;

@@ -13,6 +13,13 @@ const char *vt_known_unfit(const char *type, const char *key);
  * alone; NULL where there is none. The i-th, from 0. */
 const char *vt_known_substitute(const char *type, const char *key, size_t i);
 
+/* True for a key that the schema calls required, and that works without or is needed only beside
+ * others. */
+bool vt_known_optional(const char *type, const char *key);
+
+/* True for a value that works though the schema's list lacks it. */
+bool vt_known_value(const char *type, const char *value);
+
 /* The type whose keys this payload type has too, beside its own; NULL where there is none. */
 const char *vt_known_base(const char *type);
 

@@ -139,7 +139,8 @@ static void check_range(struct vt_lint *l, const struct vt_fact *fact, plist_t v
         vt_find(l->out, VT_RULE_OUT_OF_RANGE, l->profile, here(l), value,
                 "%g is outside of the range from %s to %s", is, fact->min ? fact->min : "-∞",
                 fact->max ? fact->max : "∞");
-    else if (!ranged && fact->n_one_of && (number || vt_plist_text(value)))
+    else if (!ranged && fact->n_one_of && (number || vt_plist_text(value)) &&
+             !(vt_plist_text(value) && vt_known_value(l->type, vt_plist_text(value))))
         not_listed(l, fact, value);
 }
 
@@ -212,7 +213,8 @@ static void check_required(struct vt_lint *l, const int *lists, size_t n, plist_
             by += one && one->required;
         }
         const char *instead;
-        bool there = plist_dict_get_item(dict, fact->name) != NULL || !strcmp(fact->name, "ANY");
+        bool there = plist_dict_get_item(dict, fact->name) != NULL || !strcmp(fact->name, "ANY") ||
+                     vt_known_optional(l->type, fact->name);
         for (size_t i = 0; !there && (instead = vt_known_substitute(l->type, fact->name, i)); i++)
             there = plist_dict_get_item(dict, instead) != NULL;
         if (by == n && !there && vt_lint_applies(l, &fact->availability))

@@ -156,6 +156,7 @@ static void bind_raw(lua_State *L)
     vtl_bind_devices(L);
     vtl_bind_exec(L);
     vtl_bind_transfer(L);
+    vtl_bind_profile(L);
     push_job(L, vtl_host(L)->job);
     lua_setfield(L, -2, "job");
 }

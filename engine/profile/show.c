@@ -72,6 +72,11 @@ static json_t *signers_json(const struct vt_cms_signature *s)
     return all;
 }
 
+json_t *vt_profile_content(const struct vt_profile *p)
+{
+    return vt_profile_value_json(p->root);
+}
+
 json_t *vt_profile_show(const struct vt_profile *p)
 {
     json_t *object = json_object(), *payloads = json_array();

@@ -14,6 +14,7 @@ void vtl_bind_snapshots(lua_State *L); /* vm_snapshot, vm_restore, … */
 void vtl_bind_devices(lua_State *L); /* vm_screenshot, vm_send_keys, vm_console_read, vm_share, … */
 void vtl_bind_exec(lua_State *L);    /* vm_exec */
 void vtl_bind_transfer(lua_State *L); /* vm_transfer */
+void vtl_bind_profile(lua_State *L);  /* profile_read, profile_lint, … */
 
 void vtl_open_coroutines(lua_State *L);
 void vtl_open_os(lua_State *L);

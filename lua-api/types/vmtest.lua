@@ -194,6 +194,70 @@ function vmtest.log(text) end
 ---@return boolean
 function vmtest.is_error(value) end
 
+---@class vmtest.Profile
+---@field file string
+---@field format "xml"|"binary"
+---@field display_name? string
+---@field identifier? string
+---@field uuid? string
+---@field organization? string
+---@field scope? "System"|"User"
+---@field removal_disallowed boolean
+---@field signed boolean
+---@field signature_good? boolean
+---@field signers? table[] subject, issuer, serial, sha256, not_before, not_after
+---@field payloads table[] type, identifier, uuid, display_name, settings (secrets are not shown)
+---@field content table all of it; data is base64
+
+---@class vmtest.Finding
+---@field rule string its stable name: "wrong-type"
+---@field severity "error"|"warning"|"note"
+---@field file string
+---@field path string "PayloadContent[0].SSID_STR"
+---@field message string
+---@field hint? string
+---@field os? string the version it holds for
+---@field line? integer
+---@field column? integer
+
+---@class vmtest.LintOptions
+---@field os? string|string[] versions of macOS: "15.1"
+---@field schema? string a checkout of apple/device-management, or a table made of one
+
+---@class vmtest.ConflictOptions
+---@field schema? string
+
+---@class vmtest.ProfileChange
+---@field path string
+---@field change "added"|"removed"|"changed"
+---@field old? any
+---@field new? any
+
+vmtest.profile = {}
+
+---Reads a configuration profile: XML, binary or signed.
+---@param path string
+---@return vmtest.Profile
+function vmtest.profile.read(path) end
+
+---What is wrong with a configuration profile; empty where nothing is.
+---@param path string
+---@param options? vmtest.LintOptions
+---@return vmtest.Finding[]
+function vmtest.profile.lint(path, options) end
+
+---What differs in meaning between two configuration profiles; empty where nothing does.
+---@param a string
+---@param b string
+---@return vmtest.ProfileChange[]
+function vmtest.profile.diff(a, b) end
+
+---What configuration profiles, installed together, contradict each other in.
+---@param paths string[]
+---@param options? vmtest.ConflictOptions
+---@return vmtest.Finding[]
+function vmtest.profile.conflicts(paths, options) end
+
 ---@class vmtest.ExecOptions
 ---@field timeout? vmtest.Duration default 60 s, scaled
 ---@field stdin? string

@@ -4,6 +4,7 @@ local class = require "vmtest.class"
 local fixture = require "vmtest.fixture"
 local marks = require "vmtest.marks"
 local options = require "vmtest.options"
+local profile = require "vmtest.profile"
 local vm = require "vmtest.vm"
 
 local M = {}
@@ -12,6 +13,7 @@ M.class = class.new
 M.test = class.test
 M.fixture = fixture.new
 M.vm = vm.new
+M.profile = profile
 
 function M.skip(reason) marks.raise("skip", reason) end
 function M.xfail(reason) marks.raise("xfail", reason) end

@@ -15,7 +15,10 @@ def read(*path):
 def public(b):
     r = b.run("""
         local vmtest = require "vmtest"
-        for name in next, vmtest do print("vmtest." .. name) end
+        for name, value in next, vmtest do
+          local group = type(value) == "table" and value or { [""] = true }
+          for sub in next, group do print("vmtest." .. name .. (sub ~= "" and "." .. sub or "")) end
+        end
         for name in next, require "vmtest.vm".methods do print("vm:" .. name) end
         function testA() end
         """)
@@ -24,7 +27,7 @@ def public(b):
 
 def test_reference_is_complete(b):
     headings = re.findall(r"^### (.*)$", read("docs", "lua-api.md"), re.M)
-    documented = set(re.findall(r"(vmtest\.\w+|vm:\w+)\(", " ".join(headings)))
+    documented = set(re.findall(r"(vmtest(?:\.\w+)+|vm:\w+)\(", " ".join(headings)))
     names = public(b)
     assert len(names) > 25, names
     eq(sorted(set(names) - documented), [])
@@ -33,7 +36,7 @@ def test_reference_is_complete(b):
 
 def test_annotations_are_complete(b):
     text = read("lua-api", "types", "vmtest.lua")
-    annotated = {"vmtest." + n for n in re.findall(r"^function vmtest\.(\w+)", text, re.M)}
+    annotated = {"vmtest." + n for n in re.findall(r"^function vmtest\.([\w.]+)", text, re.M)}
     annotated |= {"vm:" + n for n in re.findall(r"^function VM:(\w+)", text, re.M)}
     eq(sorted(annotated), public(b))
     for block in re.findall(r"((?:^---.*\n)*)^function \S+\(([^)]*)\)", text, re.M):
@@ -52,7 +55,8 @@ def test_options_are_documented(b):
              'vmtest.vm { x_ = 1 }', "vmtest.wait_until { x_ = 1 }",
              'vmtest.class { xfail = { x_ = 1 } }', 'vmtest.fixture("x", { x_ = 1 }, print)',
              'vmtest.vm { disks = { { x_ = 1 } } }', 'vmtest.vm { nics = { { x_ = 1 } } }',
-             'vmtest.vm { shares = { { x_ = 1 } } }', 'vmtest.vm { ssh = { x_ = 1 } }'] + [
+             'vmtest.profile.lint("a", { x_ = 1 })',
+             'vmtest.profile.conflicts({}, { x_ = 1 })', 'vmtest.vm { shares = { { x_ = 1 } } }', 'vmtest.vm { ssh = { x_ = 1 } }'] + [
                  f"vm:{call}" for call in (
                      'exec("x", { x_ = 1 })', 'sh("x", { x_ = 1 })', "wait_until { x_ = 1 }",
                      'put("a", "b", { x_ = 1 })', 'get("a", "b", { x_ = 1 })',

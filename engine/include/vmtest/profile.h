@@ -103,6 +103,9 @@ json_t *vt_profile_diff(const struct vt_profile *a, const struct vt_profile *b);
  * Values of keys that hold secrets are not shown. */
 json_t *vt_profile_show(const struct vt_profile *p);
 
+/* All of it as JSON, secrets too, a new reference: data as base64, dates as text. */
+json_t *vt_profile_content(const struct vt_profile *p);
+
 /* Findings as documents of other tools; vt_free() the text. `files`: all that were looked at. */
 char *vt_findings_sarif(const struct vt_findings *f);
 char *vt_findings_junit(const struct vt_findings *f, const char *const *files);

@@ -113,6 +113,22 @@ static enum vt_code check_ascii(struct checker *c, struct object *o, size_t at, 
     return code;
 }
 
+/* libplist's strings end at a NUL (and it stops the process where one is within a key), and half a
+ * surrogate pair makes no UTF-8. */
+static enum vt_code check_utf16(struct checker *c, struct object *o, size_t at, uint64_t count)
+{
+    enum vt_code code = check_bytes(c, o, at, count, 2);
+    for (size_t i = 0; !code && i < count; i++) {
+        uint64_t unit = big_endian(c->data + at + 2 * i, 2);
+        bool high = unit >= 0xd800 && unit < 0xdc00, low = unit >= 0xdc00 && unit < 0xe000;
+        uint64_t next = high && i + 1 < count ? big_endian(c->data + at + 2 * i + 2, 2) : 0;
+        if (!unit || low || (high && (next < 0xdc00 || next >= 0xe000)))
+            code = bad(c, at + 2 * i, "a character that is no text");
+        i += high;
+    }
+    return code;
+}
+
 static enum vt_code check_content(struct checker *c, struct object *o, size_t at, unsigned depth)
 {
     unsigned kind = c->data[at] >> 4, low = c->data[at] & 15u;
@@ -134,7 +150,7 @@ static enum vt_code check_content(struct checker *c, struct object *o, size_t at
     case 5:
         return check_ascii(c, o, after, count);
     case 6:
-        return check_bytes(c, o, after, count, 2);
+        return check_utf16(c, o, after, count);
     case 8:
         return low < 8 ? check_bytes(c, o, at + 1, low + 1, 1) : bad(c, at, "a huge UID");
     case 10:

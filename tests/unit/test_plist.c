@@ -278,6 +278,10 @@ static void test_hostile_binary(void **state)
     bad_binary(number_key, (size_t[]){3, 2}, 2, VT_EINVAL, "a key that is no string");
     static const char *const long_data[] = {"\x4f\x13\x7f\xff\xff\xff\xff\xff\xff\xff"};
     bad_binary(long_data, (size_t[]){10}, 1, VT_EINVAL, "beyond the file");
+    static const char *const nul_key[] = {"\xd1\x01\x02", "\x62\x00\x61\x00\x00", "\x09"};
+    bad_binary(nul_key, (size_t[]){3, 5, 1}, 3, VT_EINVAL, "no text");
+    static const char *const half[] = {"\x62\xd8\x00\x00\x61"};
+    bad_binary(half, (size_t[]){5}, 1, VT_EINVAL, "no text");
     static const char *const null[] = {"\x00"};
     bad_binary(null, (size_t[]){1}, 1, VT_EINVAL, "not known");
     /* 30 arrays, each of the next one twice: 2^30 values in 90 bytes */

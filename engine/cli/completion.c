@@ -193,6 +193,12 @@ static void offer_keep(const char *before, const char *typed)
     offer_all(before, words, typed);
 }
 
+static void offer_severities(const char *before, const char *typed)
+{
+    static const char *const words[] = {"error", "warning", "note", NULL};
+    offer_all(before, words, typed);
+}
+
 static void offer_files(const char *before, const char *typed)
 {
     (void)before;
@@ -224,7 +230,7 @@ static const struct {
     void (*offer)(const char *before, const char *typed);
 } option_values[] = {
     {"driver", offer_drivers}, {"channel", offer_channels}, {"keep", offer_keep},
-    {"output", offer_files},   {"image", offer_images},
+    {"output", offer_files},   {"image", offer_images},     {"fail-on", offer_severities},
 };
 
 /* What an argument is: of commands whose name begins so, from the first place to the last (the

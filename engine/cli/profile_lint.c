@@ -1,8 +1,10 @@
 /* vmtest profile lint FILE... */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/profile_common.h"
 #include "core/mem.h"
+#include "profile/facts.h"
 #include "vmtest/run.h"
 
 enum { OS, SCHEMA, FAIL_ON, JSON, SARIF, JUNIT };
@@ -10,7 +12,7 @@ enum { OS, SCHEMA, FAIL_ON, JSON, SARIF, JUNIT };
 static const struct vt_option options[] = {
     [OS] = {0, "os", "VERSIONS", "versions of macOS to check for: 15.1,27.0 (default: 15.1)"},
     [SCHEMA] = {0, "schema", "DIR",
-                "facts of this checkout of apple/device-management, or of a table made of one"},
+                "facts of this checkout of apple/device-management, or a table made of one"},
     [FAIL_ON] = {0, "fail-on", "SEVERITY",
                  "exit 1 from this on: error (the default), warning, note"},
     [JSON] = {0, "json", NULL, "a JSON array of objects instead of lines"},
@@ -18,6 +20,22 @@ static const struct vt_option options[] = {
     [JUNIT] = {0, "junit", NULL, "JUnit XML instead of lines: a test case per profile"},
     {0},
 };
+
+/* A table knows nothing of what came after it. */
+static void tell_unknown(const char *versions, const struct vt_facts *facts)
+{
+    const char *name = vt_facts_name(facts);
+    for (const char *v = versions; v && vt_version_valid(name); v = strchr(v, ',')) {
+        v += *v == ',';
+        if (vt_version_compare(v, name) > 0) {
+            fprintf(stderr,
+                    "the facts are those of macOS %s: what later versions change is not known;\n"
+                    "  --schema takes a newer checkout of apple/device-management\n",
+                    name);
+            return;
+        }
+    }
+}
 
 static void print(const char *const *values, const struct vt_profile_set *set,
                   const struct vt_findings *findings)
@@ -57,6 +75,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
         for (size_t i = 0; i < set.n; i++)
             vt_profile_lint(set.v[i], facts, values[OS], &findings, NULL);
         print(values, &set, &findings);
+        tell_unknown(values[OS], facts);
         code = set.failed                              ? VT_EXIT_USAGE
                : vt_findings_count(&findings, fail_on) ? VT_EXIT_FAILED
                                                        : VT_EXIT_OK;

@@ -65,7 +65,7 @@ const void *vt_plist_data(plist_t dict, const char *key, size_t *n); /* NULL; po
 
 /* The same of a value at hand. */
 const char *vt_plist_text(plist_t node); /* of a string; NULL for others. Points into the tree */
-int64_t vt_plist_integer(plist_t node);  /* 0 for others; beyond INT64_MAX: INT64_MAX */
+int64_t vt_plist_integer(plist_t node);  /* 0 for others; beyond INT64_MAX: negative */
 double vt_plist_number(plist_t node);    /* of an integer or a real; 0 for others */
 bool vt_plist_true(plist_t node);
 

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import plistlib
+import re
 import shutil
 import subprocess
 import uuid
@@ -235,9 +236,12 @@ def arguments():
 def several_versions():
     with Folder() as at:
         at.put("a.mobileconfig", profile(payload("com.apple.applicationaccess", allowGenmoji=False)))
-        found = at.lint("--os", "13.0,14.5,15.1", "a.mobileconfig", code=0)
+        found = at.lint("--os", "13.0,14.5,15.0,15.1", "a.mobileconfig", code=0)
         vt.equal([(f["rule"], f["os"]) for f in found],
                  [("introduced-later", "13.0"), ("introduced-later", "14.5")])
+        for os_versions, told in (("15.1", False), ("15.1,27.0", True), ("9.0", False)):
+            result = at.run("profile", "lint", "--os", os_versions, "a.mobileconfig")
+            vt.equal("facts are those of macOS 15.1" in result.stderr, told, os_versions)
 
 
 def documents():
@@ -296,6 +300,12 @@ def difference():
         vt.equal(changes["PayloadContent[1: com.apple.dock]"][0], "added")
         vt.equal(len(changes), 5)
         vt.contains(at.run("profile", "diff", "a", "c").stdout, '  - "a"\n  + "c"\n')
+        spare = payload("com.apple.security.root", PayloadContent=b"other", x=1)
+        at.put("f", profile(cert, spare, wifi))
+        at.put("g", profile(cert, spare, {**wifi, "PayloadCertificateUUID": spare["PayloadUUID"]}))
+        result = at.run("profile", "diff", "f", "g")
+        vt.equal(result.returncode, 1, "another certificate")
+        vt.contains(result.stdout, "PayloadCertificateUUID: changed")
         at.put("d", profile(cert, {**wifi, "AutoJoin": 1}))
         at.put("e", profile(cert, {**wifi, "AutoJoin": True}))
         vt.equal(at.run("profile", "diff", "d", "e").returncode, 1, "1 and true are not the same")
@@ -430,6 +440,20 @@ def broken_schemas():
             vt.equal(at.run("profile", "lint", "--schema", "t.facts", "a").returncode, 2, text)
 
 
+def rules_are_documented():
+    """docs/profiles.md has each rule with its severity and text, and no other."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "profiles.md").read_text(encoding="utf-8")
+    source = (root / "engine" / "profile" / "rules.c").read_text(encoding="utf-8")
+    names = {"ERROR": "error", "VT_WARNING": "warning", "VT_NOTE": "note"}
+    rows = re.findall(r'\] = \{\s*"([a-z-]+)",\s*(\w+),\s*"([^"]*)"\}', source)
+    vt.equal(len(rows), source.count("[VT_RULE_") - 1)
+    vt.equal(sorted(re.findall(r"^\| `([a-z-]+)` \| \w+ \| .* \|$", page, re.M)),
+             sorted(rule for rule, _, _ in rows))
+    for rule, severity, text in rows:
+        vt.contains(page, f"| `{rule}` | {names[severity]} | {text} |")
+
+
 def secrets():
     with Folder() as at:
         at.put("a", profile(payload("com.apple.wifi.managed", SSID_STR="net", Password="hush-1",
@@ -441,4 +465,4 @@ def secrets():
 
 
 vt.main([clean, each_rule, policies, recursive_schema, places, forms, unreadable, arguments,
-         several_versions, documents, difference, conflict, schemas, broken_schemas, secrets])
+         several_versions, documents, difference, conflict, schemas, broken_schemas, secrets, rules_are_documented])

@@ -168,6 +168,7 @@ static void test_broken(void **state)
     bad(HEAD "<true/><true/></plist>", "t:3:8: a second value beside the list's own");
     bad(HEAD "<array>x</array></plist>", "t:3:8: text outside of a value");
     bad(HEAD "</plist>", "t:3:1: the list is empty");
+    bad("  <dict/>", "t:1:3: <plist> is due here, not <dict>");
     bad("<dict/>", "t:1:1: <plist> is due here, not <dict>");
     bad("<!DOCTYPE plist [<!ENTITY a \"b\">]><plist><string>&a;</string></plist>",
         "t:1:29: entities of a document's own (\"a\") are not allowed");

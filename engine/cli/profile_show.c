@@ -1,5 +1,4 @@
 /* vmtest profile show FILE... */
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +27,11 @@ static void line(const char *indent, const char *name, const json_t *object, con
     vt_free(copy);
 }
 
-static void print_settings(const json_t *settings)
+static void print_settings(json_t *settings)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)settings, key, value)
+    json_object_foreach(settings, key, value)
     {
         char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
         char *name = vt_strdup(key);

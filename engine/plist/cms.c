@@ -98,7 +98,7 @@ static void describe(struct vt_cms_signer *signer, X509 *certificate)
     signer->not_after = time_text(X509_get0_notAfter(certificate));
     X509_digest(certificate, EVP_sha256(), digest, &size);
     for (unsigned i = 0; i < size && i < 32; i++)
-        snprintf(signer->sha256 + 2 * i, 3, "%02x", digest[i]);
+        snprintf(signer->sha256 + 2 * (size_t)i, 3, "%02x", digest[i]);
 }
 
 static void take_signers(CMS_ContentInfo *cms, struct vt_cms_signature *signature)

@@ -261,7 +261,7 @@ static plist_t read_leaf(struct reader *r)
 static void end_leaf(struct reader *r)
 {
     struct level *in = r->depth ? &r->levels[r->depth - 1] : NULL;
-    if (r->leaf == KEY) {
+    if (r->leaf == KEY && in) { /* may_begin() has seen to the dict */
         in->key = vt_strdup(vt_buf_str(&r->text));
         in->key_line = r->leaf_line;
         in->key_column = r->leaf_column;

@@ -185,7 +185,9 @@ static void check_top(struct vt_lint *l)
         vt_find(l->out, VT_RULE_MISSING_KEY, l->profile, "", root,
                 "the required key \"PayloadContent\" is missing");
     l->type = "a profile";
-    for (struct vt_plist_walk it = vt_plist_walk(top ? root : NULL); vt_plist_next(&it);) {
+    if (!top)
+        return;
+    for (struct vt_plist_walk it = vt_plist_walk(root); vt_plist_next(&it);) {
         const struct vt_fact *fact = vt_facts_key(l->facts, top->sub, it.key);
         size_t mark = vt_lint_enter(l, it.key);
         if (!fact && !vt_is_payload_key(it.key))

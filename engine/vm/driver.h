@@ -103,6 +103,9 @@ void vt_vm_restarted(struct vt_vm *vm);
 /* What attach found. */
 void vt_vm_attached(struct vt_vm *vm, bool paused);
 
+/* Its facts (info) changed beside its state: other processes are to see that. */
+void vt_vm_changed(struct vt_vm *vm);
+
 /* Bytes of the serial console, as they come. */
 void vt_vm_console_bytes(struct vt_vm *vm, const char *data, size_t n);
 

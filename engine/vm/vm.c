@@ -281,6 +281,12 @@ void vt__vm_set_state(struct vt_vm *vm, enum vt_vm_state state, const char *reas
         vm->on_state(vm, state, vm->reason, vm->on_state_user);
 }
 
+void vt_vm_changed(struct vt_vm *vm)
+{
+    if (vm->state == VT_VM_RUNNING || vm->state == VT_VM_PAUSED)
+        vt__registry_write(vm);
+}
+
 struct vm_op *vt__vm_op_new(struct vt_vm *vm, size_t size, const struct vt_op_class *cls,
                             double timeout, vt_op_fn done, void *user)
 {

@@ -61,9 +61,57 @@ function VM:share(opts)
   return self
 end
 
+local function find_share(vm, name)
+  for _, share in ipairs(raw.vm_info(vm).shares or {}) do
+    if share.name == name then return share end
+  end
+end
+
+local UNMOUNT = [[
+cat /proc/mounts | while read -r what where kind rest; do
+  case $what,$kind in
+  "$1,9p" | "$1,virtiofs") umount "$(printf %b "$where")" || exit 1 ;;
+  esac
+done]]
+
 function VM:unshare(name)
-  raw.vm_unshare(self, check_name("vm.unshare", name, "share"))
+  local op = "vm.unshare"
+  local share = find_share(self, check_name(op, name, "share"))
+  if share and share.slot and self:state() == "running" then
+    local r = self:exec { "sh", "-c", UNMOUNT, "sh", name }
+    if r.status ~= 0 then
+      raw.raise("busy", op, "the share '" .. name .. "' is in use in the guest: " .. r.stderr, nil,
+        { vm = raw.vm_name(self) })
+    end
+  end
+  raw.vm_unshare(self, name)
   return self
+end
+
+local HAS_FILE_SYSTEM = [[grep -qw "$1" /proc/filesystems || modprobe "$1"]]
+local PLUG_TIMEOUT, PLUG_EVERY = 10, 0.1 -- seconds (scaled; as they are) for a guest to find a new device
+
+local function need_file_system(vm, share)
+  local kind = share.kind
+  if vm:exec({ "sh", "-c", HAS_FILE_SYSTEM, "sh", kind }).status == 0 then return end
+  raw.raise("unsupported", "vm.mount_share", "the guest's kernel has no " .. kind .. ", by which the share '"
+    .. share.name .. "' comes", kind == "9p" and "virtiofs is taken where vmtest runs as root, virtiofsd is "
+    .. "there, and the VM was booted, not restored; else use an image with a generic kernel" or nil,
+    { vm = raw.vm_name(vm) })
+end
+
+local function mount(vm, share, words)
+  local until_time = raw.now() + (share.slot and PLUG_TIMEOUT * raw.vm_scale(vm) or 0)
+  local r = vm:exec(words)
+  if r.status ~= 0 then need_file_system(vm, share) end
+  while r.status ~= 0 and raw.now() < until_time do
+    raw.sleep(PLUG_EVERY)
+    r = vm:exec(words)
+  end
+  if r.status ~= 0 then
+    raw.raise("failed", "vm.mount_share", "the share '" .. share.name .. "' cannot be mounted: " .. r.stderr,
+      nil, { vm = raw.vm_name(vm), status = r.status, stdout = r.stdout, stderr = r.stderr })
+  end
 end
 
 function VM:mount_share(name, path)
@@ -72,20 +120,19 @@ function VM:mount_share(name, path)
   if type(path) ~= "string" or path:sub(1, 1) ~= "/" or path:find("\0", 1, true) then
     options.invalid(op, "the place in the guest is to be an absolute path")
   end
-  for _, share in ipairs(raw.vm_info(self).shares or {}) do
-    if share.name == name then
-      if not share.mount then
-        raw.raise("unsupported", op, "the guest has no command that mounts the share '" .. name .. "'")
-      end
-      local words = table.move(share.mount, 1, #share.mount, 1, {})
-      words[#words + 1] = path
-      self:sh({ "mkdir", "-p", path })
-      self:sh(words)
-      return self
-    end
+  local share = find_share(self, name)
+  if not share then
+    raw.raise("not_found", op, "the VM has no share '" .. name .. "'", "give it one: vm:share { … }, "
+      .. "or shares = { … } in its options", { vm = raw.vm_name(self) })
   end
-  raw.raise("not_found", op, "the VM has no share '" .. name .. "'", "give it one: vm:share { … }, "
-    .. "or shares = { … } in its options", { vm = raw.vm_name(self) })
+  if not share.mount then
+    raw.raise("unsupported", op, "the guest has no command that mounts the share '" .. name .. "'")
+  end
+  local words = table.move(share.mount, 1, #share.mount, 1, {})
+  words[#words + 1] = path
+  self:sh({ "mkdir", "-p", path })
+  mount(self, share, words)
+  return self
 end
 
 function VM:resize_disk(name, size)

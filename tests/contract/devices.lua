@@ -127,4 +127,37 @@ function TestShares:testShares()
   end)()
 end
 
+function TestShares:testGivenWhileItRuns()
+  local folder = os.tmpname()
+  os.remove(folder)
+  assert(os.execute("mkdir -p '" .. folder .. "'"))
+  local remove <close> = setmetatable({}, { __close = function() os.execute("rm -rf '" .. folder .. "'") end })
+  local probe <close> = vmtest.vm(contract.vm { start = false })
+  local can, why = probe:supports("hot_share")
+  if not can then
+    lu.assertTrue(#why > 10, why)
+    contract.raises("unsupported", probe.share, probe, { name = "given", path = folder })
+    contract.raises("unsupported", probe.unshare, probe, "given")
+    return
+  end
+  local vm <close> = vmtest.vm(contract.vm())
+  contract.raises("not_found", vm.unshare, vm, "given")
+  contract.raises("not_found", vm.share, vm, { name = "given", path = folder .. "/nothing" })
+  for _ = 1, 2 do -- what was taken away can be given again
+    vm:share { name = "given", path = folder }
+    contract.raises("busy", vm.share, vm, { name = "given", path = folder })
+    vm:mount_share("given", "/mnt/given")
+    vm:sh("echo from the guest > /mnt/given/new")
+    local file <close> = assert(io.open(folder .. "/new"))
+    lu.assertEquals(file:read("a"), "from the guest\n")
+    contract.raises("unsupported", vm.snapshot, vm, "with-a-share")
+    vm:sh("sleep 300 < /mnt/given/new > /dev/null 2>&1 & echo $! > /tmp/holder")
+    contract.raises("busy", vm.unshare, vm, "given")
+    vm:sh("kill $(cat /tmp/holder)")
+    vm:unshare("given")
+    lu.assertNotEquals(vm:exec("grep given /proc/mounts").status, 0)
+  end
+  vm:snapshot("without")
+end
+
 os.exit(lu.LuaUnit.run())

@@ -57,6 +57,7 @@ static struct vt_args build(const struct vt_image *image, const char *accel)
                                         .image = image,
                                         .cpus = 2,
                                         .memory = ((uint64_t)64 << 20) + 1,
+                                        .state_dir = hostile_path,
                                         .console_log = hostile_path};
     char raw[] = "raw", *layers[] = {hostile_layer};
     const struct vt_qemu_disk disk = {
@@ -95,6 +96,13 @@ static void test_nothing_can_be_injected(void **state)
     json_decref(layer);
     assert_non_null(strstr(value(&args, "-chardev", 1), "logfile=/tmp/a,,readonly=off,,b"));
     assert_false(has_value(&args, "-device", "evil,x=1"));
+    assert_string_equal(value(&args, "-fsdev", 1),
+                        "local,id=slot0-ro,path=/tmp/a,,readonly=off,,b/slot0-ro,"
+                        "security_model=none,multidevs=remap,readonly=on");
+    assert_string_equal(value(&args, "-fsdev", 6),
+                        "local,id=slot3-rw,path=/tmp/a,,readonly=off,,b/slot3-rw,"
+                        "security_model=mapped-xattr,multidevs=remap");
+    assert_true(has_value(&args, "-device", "pcie-root-port,id=slot3-port,chassis=4,slot=4"));
     vt_args_free(&args);
 }
 
@@ -151,7 +159,8 @@ static void test_cds_seeds_and_firmware(void **state)
     image.kernel = image.initrd = image.append = NULL;
     image.disk = image.iso = image.seed = hostile_path;
     const struct vt_qemu_firmware flash = {.code = code, .vars = vars}, bios = {.code = code};
-    const struct vt_vm_config config = {.name = "vm", .image = &image, .cpus = 1};
+    const struct vt_vm_config config = {
+        .name = "vm", .image = &image, .cpus = 1, .state_dir = hostile_path};
     char raw[] = "raw", *layers[] = {hostile_layer};
     const struct vt_qemu_disk disk = {
         .id = disk0, .base_path = hostile_path, .base_format = raw, .layers = layers, .count = 1};

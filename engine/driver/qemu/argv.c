@@ -119,6 +119,7 @@ static void add_devices(struct vt_args *args, const struct vt_qemu_machine *m)
     if (arch->generation_device) /* new with each process: a guest that knows it seeds itself anew
                                   */
         vt_qemu_option(args, "-device", arch->generation_device);
+    vt_qemu_argv_slots(args, m);
 }
 
 void vt_qemu_argv(struct vt_args *args, const struct vt_qemu_machine *m)

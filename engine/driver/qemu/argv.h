@@ -54,6 +54,7 @@ void vt_qemu_argv_console(struct vt_args *args, const struct vt_qemu_machine *m)
 void vt_qemu_argv_screen(struct vt_args *args, const struct vt_qemu_machine *m);
 void vt_qemu_argv_extra(struct vt_args *args, const struct vt_qemu_machine *m);
 void vt_qemu_argv_shares(struct vt_args *args, const struct vt_qemu_machine *m);
+void vt_qemu_argv_slots(struct vt_args *args, const struct vt_qemu_machine *m);
 void vt_qemu_argv_ports(struct vt_args *args, const struct vt_qemu_machine *m);
 void vt_qemu_argv_net(struct vt_args *args, const struct vt_qemu_machine *m);
 

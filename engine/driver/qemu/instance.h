@@ -32,6 +32,7 @@ struct vt_qemu {
     struct vt_qemu_nic *nics;
     size_t nic_count;
     struct vt_qemu_share *shares; /* one for each of the configuration's */
+    struct vt_qemu_slots *slots;  /* what was given to it while it runs */
     bool saved;                   /* while paused: QEMU saves no second time before it ran */
     bool memory_private;          /* it runs on a snapshot's memory */
 

@@ -11,6 +11,7 @@
 #include "driver/qemu/save.h"
 #include "driver/qemu/screen.h"
 #include "driver/qemu/share.h"
+#include "driver/qemu/slots.h"
 #include "vmtest/accel.h"
 
 #define OVERLAY_EXPECTED ((uint64_t)1 << 30) /* bytes a guest's disk grows by, at first */
@@ -39,6 +40,7 @@ static void free_instance(struct vt_qemu *q)
     vt_free(q->disk_errors);
     vt_qemu_net_close(q);
     vt_free(q->nics);
+    vt_qemu_slots_free(q);
     vt_qemu_shares_free(q);
     vt_qemu_firmware_clear(&q->firmware);
     vt_free(q->forwards);
@@ -72,6 +74,7 @@ static enum vt_code create(struct vt_vm *vm, const struct vt_vm_config *config, 
         q->vars = vt_path_join(config->scratch_dir, "efi-vars.fd");
     vt_qemu_net_init(q);
     vt_qemu_shares_init(q);
+    vt_qemu_slots_init(q);
     code = vt_qemu_disks_init(q, err);
     if (!code)
         code = vt_qemu_disks_load(q, err);
@@ -213,6 +216,7 @@ static void forget(void *instance, struct vt_op *op)
     vt_qemu_screen_forget(q, op);
     vt_qemu_keys_forget(q, op);
     vt_qemu_resize_forget(q, op);
+    vt_qemu_slots_forget(q, op);
     vt_qemu_save_forget(q, op);
     vt_qemu_back_forget(q, op);
     if (q->qmp)
@@ -250,6 +254,7 @@ static void info(void *instance, json_t *facts)
     vt_qemu_extra_info(q, facts);
     vt_qemu_net_info(q, facts);
     vt_qemu_shares_info(q, facts);
+    vt_qemu_slots_info(q, facts);
     vt_qemu_ports_info(q, facts);
     if (!q->process)
         return;
@@ -290,7 +295,7 @@ const struct vt_driver vt_qemu_driver = {
             [VT_CAP_NBD] = {.can = VT_YES},
             [VT_CAP_RESIZE] = {.can = VT_YES},
             [VT_CAP_SHARES] = {.can = VT_YES},
-            [VT_CAP_HOT_SHARE] = {VT_NO, "a share is there from the start of its VM"},
+            [VT_CAP_HOT_SHARE] = {.can = VT_YES},
             [VT_CAP_ISOLATED] = {.can = VT_YES},
             [VT_CAP_BRIDGED] = {VT_SOMETIMES,
                                 "Linux; CAP_NET_ADMIN or QEMU's setuid bridge helper"},
@@ -315,6 +320,8 @@ const struct vt_driver vt_qemu_driver = {
     .channel = vt_qemu_channel,
     .screenshot = vt_qemu_screenshot,
     .send_keys = vt_qemu_send_keys,
+    .share = vt_qemu_share,
+    .unshare = vt_qemu_unshare,
     .resize_disk = vt_qemu_resize_disk,
     .console_write = vt_qemu_console_write,
     .snapshot = vt_qemu_snapshot,

@@ -20,6 +20,7 @@
 #include "driver/qemu/facts.h"
 #include "driver/qemu/files.h"
 #include "driver/qemu/share.h"
+#include "driver/qemu/slots.h"
 #include "driver/qemu/sparse.h"
 
 #define OP "vm.snapshot"
@@ -426,7 +427,8 @@ enum vt_code vt_qemu_snapshot_check(void *instance, struct vt_error *err)
 {
     /* QEMU itself is asked for what else there may be, before anything is touched */
     return vt_qemu_extra_blocks_snapshot(instance, err) ||
-                   vt_qemu_share_blocks_snapshot(instance, err)
+                   vt_qemu_share_blocks_snapshot(instance, err) ||
+                   vt_qemu_slots_block_snapshot(instance, err)
                ? VT_EUNSUPPORTED
                : VT_OK;
 }

@@ -29,7 +29,7 @@ static const char *const servers[] = {
     "virtiofsd",
 };
 
-/* NULL where virtiofs cannot be served here: its sandbox needs root. */
+/* NULL where virtiofs cannot be served here. */
 static char *find_server(void)
 {
     char *found = NULL;
@@ -38,33 +38,43 @@ static char *find_server(void)
     return found;
 }
 
+bool vt_qemu_can_serve_virtiofs(void)
+{
+    char *server = find_server();
+    bool can = server != NULL;
+    vt_free(server);
+    return can;
+}
+
 void vt_qemu_shares_init(struct vt_qemu *q)
 {
     const struct vt_vm_config *c = q->config;
-    char *server = c->share_count ? find_server() : NULL;
+    bool virtiofs = c->share_count && vt_qemu_can_serve_virtiofs();
     q->shares = vt_calloc(c->share_count + 1, sizeof *q->shares);
     for (size_t i = 0; i < c->share_count; i++) {
         struct vt_buf name = VT_BUF_INIT;
         vt_buf_printf(&name, "fs%zu", i);
         q->shares[i].config = &c->shares[i];
-        q->shares[i].virtiofs = server != NULL;
+        q->shares[i].virtiofs = virtiofs;
         q->shares[i].socket = vt_path_join(c->state_dir, name.data);
         vt_buf_free(&name);
     }
-    vt_free(server);
+}
+
+void vt_qemu_share_end(struct vt_qemu_share *s)
+{
+    if (s->pid)
+        kill(-(pid_t)s->pid, SIGKILL);
+    for (int ms = 0; s->pid && ms < END_MS && waitpid((pid_t)s->pid, NULL, WNOHANG) == 0; ms++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    s->pid = 0;
+    unlink(s->socket);
 }
 
 void vt_qemu_shares_end(struct vt_qemu *q)
 {
-    for (size_t i = 0; q->shares && i < q->config->share_count; i++) {
-        struct vt_qemu_share *s = &q->shares[i];
-        if (s->pid)
-            kill(-(pid_t)s->pid, SIGKILL);
-        for (int ms = 0; s->pid && ms < END_MS && waitpid((pid_t)s->pid, NULL, WNOHANG) == 0; ms++)
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        s->pid = 0;
-        unlink(s->socket);
-    }
+    for (size_t i = 0; q->shares && i < q->config->share_count; i++)
+        vt_qemu_share_end(&q->shares[i]);
 }
 
 void vt_qemu_shares_free(struct vt_qemu *q)
@@ -77,11 +87,11 @@ void vt_qemu_shares_free(struct vt_qemu *q)
 
 /* --- starting virtiofsd --- */
 
-static int open_listener(const char *path, struct vt_error *err)
+static int open_listener(const char *path, const char *op, struct vt_error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path) {
-        vt_fail(err, VT_EINVAL, OP, "the path %s is too long for a socket", path);
+        vt_fail(err, VT_EINVAL, op, "the path %s is too long for a socket", path);
         return -1;
     }
     strncpy(address.sun_path, path, sizeof address.sun_path - 1);
@@ -90,7 +100,7 @@ static int open_listener(const char *path, struct vt_error *err)
     if (fd >= 0)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 1)) {
-        vt_fail_sys(err, errno, OP, "cannot make the socket %s", path);
+        vt_fail_sys(err, errno, op, "cannot make the socket %s", path);
         if (fd >= 0)
             close(fd);
         return -1;
@@ -98,14 +108,14 @@ static int open_listener(const char *path, struct vt_error *err)
     return fd;
 }
 
-static enum vt_code build(const struct vt_qemu *q, const struct vt_share *share,
+static enum vt_code build(const struct vt_qemu *q, const struct vt_share *share, const char *op,
                           struct vt_args *args, struct vt_error *err)
 {
     const struct vt_tie tie = {.tied = !q->config->keep};
     char *server = find_server(), *own = vt_own_program();
     enum vt_code code = VT_OK;
     if (!server || !own)
-        code = vt_fail(err, VT_ENOTFOUND, OP, "virtiofsd is not there any more");
+        code = vt_fail(err, VT_ENOTFOUND, op, "virtiofsd is not there any more");
     else
         code = vt_tie_begin(args, &tie, err);
     if (!code && share->read_only) {
@@ -127,11 +137,11 @@ static enum vt_code build(const struct vt_qemu *q, const struct vt_share *share,
 }
 
 /* Started without libuv's watching: it ends with its one connection, and is reaped in
- * vt_qemu_shares_end(). */
-static enum vt_code spawn(struct vt_qemu *q, struct vt_qemu_share *s, const struct vt_args *args,
-                          struct vt_error *err)
+ * vt_qemu_share_end(). */
+static enum vt_code spawn(struct vt_qemu *q, struct vt_qemu_share *s, const char *op,
+                          const struct vt_args *args, struct vt_error *err)
 {
-    int listener = open_listener(s->socket, err);
+    int listener = open_listener(s->socket, op, err);
     if (listener < 0)
         return err->code;
     int log = open(q->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -148,27 +158,28 @@ static enum vt_code spawn(struct vt_qemu *q, struct vt_qemu_share *s, const stru
     if (log >= 0)
         close(log);
     if (pid < 0)
-        return vt_fail_sys(err, errno, OP, "cannot start virtiofsd");
+        return vt_fail_sys(err, errno, op, "cannot start virtiofsd");
     s->pid = pid;
     return VT_OK;
 }
 
-static enum vt_code serve(struct vt_qemu *q, struct vt_qemu_share *s, struct vt_error *err)
+enum vt_code vt_qemu_share_serve(struct vt_qemu *q, struct vt_qemu_share *s, const char *op,
+                                 struct vt_error *err)
 {
     const struct vt_share *share = s->config;
     if (!vt_is_dir(share->path))
-        return vt_fail(err, VT_ENOTFOUND, OP, "VM %s: share \"%s\": there is no folder %s",
+        return vt_fail(err, VT_ENOTFOUND, op, "VM %s: share \"%s\": there is no folder %s",
                        q->config->name, share->name, share->path);
     if (!s->virtiofs)
         return VT_OK;
     if (strchr(share->path, ','))
-        return vt_fail(err, VT_EINVAL, OP,
+        return vt_fail(err, VT_EINVAL, op,
                        "VM %s: share \"%s\": virtiofsd takes no path with a comma (%s)",
                        q->config->name, share->name, share->path);
     struct vt_args args = VT_ARGS_INIT;
-    enum vt_code code = build(q, share, &args, err);
+    enum vt_code code = build(q, share, op, &args, err);
     if (!code)
-        code = spawn(q, s, &args, err);
+        code = spawn(q, s, op, &args, err);
     vt_args_free(&args);
     return code;
 }
@@ -178,7 +189,7 @@ void vt_qemu_shares_prepare(struct vt_qemu *q, vt_qemu_step_fn done)
     struct vt_error why = VT_ERROR_INIT;
     vt_qemu_shares_end(q);
     for (size_t i = 0; !why.code && i < q->config->share_count; i++)
-        serve(q, &q->shares[i], &why);
+        vt_qemu_share_serve(q, &q->shares[i], OP, &why);
     done(q, &why);
 }
 
@@ -189,8 +200,7 @@ static void add_9p(struct vt_args *args, const struct vt_share *share, size_t i)
     char prefix[64];
     snprintf(prefix, sizeof prefix, "local,id=fs%zu,path=", i);
     vt_qemu_path_option(args, "-fsdev", prefix, share->path,
-                        share->read_only ? ",security_model=none,multidevs=remap,readonly=on"
-                                         : ",security_model=mapped-xattr,multidevs=remap");
+                        share->read_only ? VT_QEMU_9P_READ_ONLY : VT_QEMU_9P_READ_WRITE);
     vt_args_add(args, "-device");
     vt_args_printf(args, "virtio-9p-pci,fsdev=fs%zu,mount_tag=%s", i, share->name);
 }
@@ -225,20 +235,24 @@ bool vt_qemu_share_blocks_snapshot(const struct vt_qemu *q, struct vt_error *err
     return false;
 }
 
+void vt_qemu_share_info(const struct vt_qemu_share *s, json_t *list)
+{
+    const char *kind = s->virtiofs ? "virtiofs" : "9p";
+    json_t *mount = json_pack("[s, s, s]", "mount", "-t", kind);
+    if (!s->virtiofs) {
+        json_array_append_new(mount, json_string("-o"));
+        json_array_append_new(mount, json_string("trans=virtio,version=9p2000.L,msize=512000"));
+    }
+    json_array_append_new(mount, json_string(s->config->name));
+    json_array_append_new(list,
+                          json_pack("{s:s, s:s, s:b, s:o}", "name", s->config->name, "kind", kind,
+                                    "read_only", (int)s->config->read_only, "mount", mount));
+}
+
 void vt_qemu_shares_info(const struct vt_qemu *q, json_t *facts)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < q->config->share_count; i++) {
-        const struct vt_qemu_share *s = &q->shares[i];
-        json_t *mount = json_pack("[s, s, s]", "mount", "-t", s->virtiofs ? "virtiofs" : "9p");
-        if (!s->virtiofs) {
-            json_array_append_new(mount, json_string("-o"));
-            json_array_append_new(mount, json_string("trans=virtio,version=9p2000.L,msize=512000"));
-        }
-        json_array_append_new(mount, json_string(s->config->name));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "name", s->config->name,
-                                              "kind", s->virtiofs ? "virtiofs" : "9p", "read_only",
-                                              (int)s->config->read_only, "mount", mount));
-    }
+    for (size_t i = 0; i < q->config->share_count; i++)
+        vt_qemu_share_info(&q->shares[i], list);
     json_object_set_new(facts, "shares", list);
 }

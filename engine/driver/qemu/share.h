@@ -8,12 +8,30 @@
 
 #include "driver/qemu/instance.h"
 
+/* What follows the path of QEMU's -fsdev. */
+#define VT_QEMU_9P_READ_WRITE ",security_model=mapped-xattr,multidevs=remap"
+#define VT_QEMU_9P_READ_ONLY ",security_model=none,multidevs=remap,readonly=on"
+
 struct vt_qemu_share {
     const struct vt_share *config;
     bool virtiofs;
     char *socket; /* of virtiofsd */
-    long pid;     /* of virtiofsd, or 0 */
+    long pid;     /* of virtiofsd where this process started it, or 0 */
 };
+
+/* Whether virtiofs can be served here: there is a virtiofsd, and this process is root, which its
+ * sandbox needs. */
+bool vt_qemu_can_serve_virtiofs(void);
+
+/* Checks the folder, and starts virtiofsd for a share that goes by it. `op`: for errors. */
+enum vt_code vt_qemu_share_serve(struct vt_qemu *q, struct vt_qemu_share *s, const char *op,
+                                 struct vt_error *err);
+
+/* Ends what serves it. */
+void vt_qemu_share_end(struct vt_qemu_share *s);
+
+/* Appends its facts to a list: how it is mounted in a Linux guest. */
+void vt_qemu_share_info(const struct vt_qemu_share *s, json_t *list);
 
 void vt_qemu_shares_init(struct vt_qemu *q);
 void vt_qemu_shares_free(struct vt_qemu *q);

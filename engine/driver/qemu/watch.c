@@ -10,6 +10,7 @@
 #include "driver/qemu/save.h"
 #include "driver/qemu/screen.h"
 #include "driver/qemu/share.h"
+#include "driver/qemu/slots.h"
 #include "vm/tie.h"
 
 #define LOG_TAIL 1000
@@ -116,6 +117,7 @@ static const struct event events[] = {
     {.name = "RESET", .handle = on_reset},
     {.name = "BLOCK_IO_ERROR", .handle = on_io_error},
     {.name = "MIGRATION", .handle = on_migration},
+    {.name = "DEVICE_DELETED", .handle = vt_qemu_slots_deleted},
 };
 
 static void on_event(const char *name, const json_t *data, void *user)
@@ -252,9 +254,12 @@ void vt_qemu_drop_process(struct vt_qemu *q, bool leave_running)
     vt_qemu_screen_drop(q);
     vt_qemu_keys_forget(q, NULL);
     vt_qemu_resize_forget(q, NULL);
+    vt_qemu_slots_forget(q, NULL);
     vt_qemu_process_free(process, leave_running);
-    if (!leave_running)
-        vt_qemu_shares_end(q);
+    if (leave_running)
+        return;
+    vt_qemu_shares_end(q);
+    vt_qemu_slots_end(q);
 }
 
 static const struct vt_qemu_process_handler process_handler = {

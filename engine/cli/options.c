@@ -9,7 +9,9 @@
 #include "core/buf.h"
 #include "core/text.h"
 #include "vmtest/run.h"
+#include "vmtest/units.h"
 
+#define WAIT_S 3600.0  /* --wait without a time */
 #define LONG_ONLY 1000 /* getopt value of options without a letter, plus their place */
 
 static const struct vt_option *const no_options = &(const struct vt_option){0};
@@ -94,6 +96,16 @@ bool vt_cli_int(const struct vt_command *self, const char *option, const char *t
     }
     *out = (int)v;
     return true;
+}
+
+bool vt_cli_wait(const struct vt_command *self, const char *value, double *seconds)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    *seconds = value ? WAIT_S : 0;
+    if (!value || !*value || !vt_parse_duration(value, seconds, &err))
+        return true;
+    vt_cli_usage(self, "--wait: %s; %s", err.message, err.hint);
+    return false;
 }
 
 static int unknown_option(const struct vt_command *self, const char *word)

@@ -45,6 +45,16 @@ int vt_cli_usage(const struct vt_command *self, const char *fmt, ...) VT_PRINTF(
 bool vt_cli_int(const struct vt_command *self, const char *option, const char *text, int min,
                 int max, int *out);
 
+/* --wait[=TIME]: the seconds to wait for memory, processors, disk or a machine that others use; 0
+ * where it was not given (value NULL), an hour where no time was. False after an error message. */
+#define VT_OPTION_WAIT                                                                             \
+    {                                                                                              \
+        0, "wait", "[=TIME]",                                                                      \
+            "wait for memory, processors or a machine that others\n"                               \
+            "hold (default: refuse at once; without TIME: 1h)"                                     \
+    }
+bool vt_cli_wait(const struct vt_command *self, const char *value, double *seconds);
+
 /* The commands. */
 extern const struct vt_command vt_cmd_run, vt_cmd_list, vt_cmd_report, vt_cmd_doctor, vt_cmd_vm_ls,
     vt_cmd_vm_ssh, vt_cmd_vm_exec, vt_cmd_vm_rm, vt_cmd_image_build, vt_cmd_image_refresh,

@@ -15,7 +15,6 @@
 #include "vmtest/vm.h"
 
 #define TEST_TIMEOUT_S 300.0
-#define WAIT_S 3600.0 /* --wait without a time */
 
 enum {
     FILTER,
@@ -51,9 +50,7 @@ static const struct vt_option options[] = {
     [CHANNEL] = {0, "channel", "KIND",
                  "the way into guests whose suite names none: agent,\n"
                  "ssh, qga (default: what the image prefers)"},
-    [WAIT] = {0, "wait", "[=TIME]",
-              "wait for memory, processors or a machine that others\n"
-              "hold (default: refuse at once; without TIME: 1h)"},
+    [WAIT] = VT_OPTION_WAIT,
     {0},
 };
 
@@ -79,19 +76,12 @@ static bool check_name(const struct vt_command *self, const char *option, const 
 
 static bool parse_where(const struct vt_command *self, const char *const *v, struct vt_run_opts *o)
 {
-    struct vt_error err = VT_ERROR_INIT;
     o->driver = v[DRIVER];
     o->channel = v[CHANNEL];
     if ((v[DRIVER] && !check_name(self, "--driver", v[DRIVER], vt_driver_names())) ||
         (v[CHANNEL] && !check_name(self, "--channel", v[CHANNEL], vt_channel_names())))
         return false;
-    if (v[WAIT] && !v[WAIT][0]) {
-        o->wait = WAIT_S;
-    } else if (v[WAIT] && vt_parse_duration(v[WAIT], &o->wait, &err)) {
-        vt_cli_usage(self, "--wait: %s; %s", err.message, err.hint);
-        return false;
-    }
-    return true;
+    return vt_cli_wait(self, v[WAIT], &o->wait);
 }
 
 static bool parse_keep(const struct vt_command *self, const char *text, enum vt_keep *keep)

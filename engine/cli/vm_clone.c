@@ -9,10 +9,11 @@
 #include "core/text.h"
 #include "vmtest/run.h"
 
-enum { START };
+enum { START, WAIT };
 
 static const struct vt_option options[] = {
     [START] = {0, "start", NULL, "and start them"},
+    [WAIT] = VT_OPTION_WAIT,
     {0},
 };
 
@@ -150,14 +151,15 @@ static int run(const struct vt_command *self, const char *const *values, char **
     struct source source = {.name = args[0]};
     char **names;
     size_t count;
+    double wait;
     vt_drivers_init();
-    if (!vt_vm_names(self, args + 1, &names, &count))
+    if (!vt_cli_wait(self, values[WAIT], &wait) || !vt_vm_names(self, args + 1, &names, &count))
         return VT_EXIT_USAGE;
     int code = read_source(self, &source);
     if (!code)
         code = make_all(self, &source, names, count);
     if (!code && values[START])
-        code = vt_vm_start_all(self, names, count);
+        code = vt_vm_start_all(self, names, count, wait);
     json_decref(source.config);
     vt_free(source.base);
     vt_names_free(names, count);

@@ -24,6 +24,7 @@ enum {
     SCREEN,
     VNC,
     START,
+    WAIT,
 };
 
 static const struct vt_option options[] = {
@@ -47,6 +48,7 @@ static const struct vt_option options[] = {
     [SCREEN] = {0, "screen", NULL, "a graphics card and a keyboard"},
     [VNC] = {0, "vnc", NULL, "and a VNC server on a unix socket"},
     [START] = {0, "start", NULL, "and start it"},
+    [WAIT] = VT_OPTION_WAIT,
     {0},
 };
 
@@ -166,8 +168,9 @@ static int run(const struct vt_command *self, const char *const *values, char **
     json_t *config;
     char **names;
     size_t count;
+    double wait;
     vt_drivers_init();
-    if (!vt_vm_names(self, args, &names, &count))
+    if (!vt_cli_wait(self, values[WAIT], &wait) || !vt_vm_names(self, args, &names, &count))
         return VT_EXIT_USAGE;
     int code = VT_EXIT_USAGE;
     if (!read_config(self, values, &config, &err)) {
@@ -177,7 +180,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
         code = vt_vm_exit_code(&err);
     }
     if (!code && values[START])
-        code = vt_vm_start_all(self, names, count);
+        code = vt_vm_start_all(self, names, count, wait);
     json_decref(config);
     vt_names_free(names, count);
     return code;

@@ -10,7 +10,7 @@
 #include "vmtest/run.h"
 #include "vmtest/units.h"
 
-enum { TIMEOUT };
+enum { TIMEOUT, WAIT };
 enum { JSON }; /* of the list */
 
 struct asked {
@@ -38,7 +38,9 @@ static int run_on(const struct vt_command *self, const char *const *values, char
     struct asked asked = {.snapshot = args[1]};
     if (!read_timeout(self, values[TIMEOUT], &asked.timeout))
         return VT_EXIT_USAGE;
-    const struct vt_vm_task_opts opts = {.begin = begin, .user = &asked};
+    struct vt_vm_task_opts opts = {.begin = begin, .user = &asked};
+    if (!vt_cli_wait(self, values[WAIT], &opts.wait))
+        return VT_EXIT_USAGE;
     char *pattern[] = {args[0], NULL};
     return vt_vm_tasks_by_pattern(self, pattern, &opts);
 }
@@ -233,6 +235,12 @@ const struct vt_command vt_cmd_vm_snapshot = {
     .run = run_snapshot,
 };
 
+static const struct vt_option restore_options[] = {
+    [TIMEOUT] = {0, "timeout", "TIME", "for the whole of it (default: 60s, or 10m emulated)"},
+    [WAIT] = VT_OPTION_WAIT,
+    {0},
+};
+
 const struct vt_command vt_cmd_vm_restore = {
     .name = "vm restore",
     .args = "NAME SNAPSHOT",
@@ -240,7 +248,7 @@ const struct vt_command vt_cmd_vm_restore = {
     .details = "It runs afterwards where the snapshot was of a running VM; what it has written\n"
                "since is lost.",
     .example = "vmtest vm restore web clean",
-    .options = options,
+    .options = restore_options,
     .min_args = 2,
     .max_args = 2,
     .run = run_restore,

@@ -275,10 +275,12 @@ static void begin(struct vt_vm_task *t)
 {
     t->since = vt_loop_now(t->loop);
     t->patience = t->since + PATIENCE_S;
-    if (vt_named_find(t->name, &t->named, &t->err))
+    if (vt_named_find(t->name, &t->named, &t->err)) {
         vt_vm_task_end(t);
-    else
-        take(t);
+        return;
+    }
+    t->named->wait = t->wait;
+    take(t);
 }
 
 static void cancel_all(struct vt_vm_task *tasks, size_t count)
@@ -332,6 +334,7 @@ int vt_vm_tasks(const struct vt_command *self, char *const *names, size_t count,
                                        .loop = loop,
                                        .name = names[i],
                                        .user = opts->user,
+                                       .wait = opts->wait,
                                        .begin = opts->begin};
         begin(&tasks[i]);
     }

@@ -18,6 +18,7 @@ struct vt_vm_task {
     struct vt_named *named;
     struct vt_vm *vm;
     void *user; /* the command's own */
+    double wait;
 
     struct vt_op *op; /* under way; in a step: the one that has just ended */
     vt_vm_step step;  /* what follows when it has succeeded; NULL: nothing more */
@@ -35,6 +36,7 @@ struct vt_vm_task {
 struct vt_vm_task_opts {
     vt_vm_step begin; /* the VM is there: running, paused, or (DEFINED) not running */
     void *user;
+    double wait; /* seconds that a start or restore waits for room on the host */
 };
 
 /* Names by patterns, each once, in order. False after an error message. */
@@ -69,8 +71,8 @@ void vt_vm_task_start(struct vt_vm_task *t, bool wait_ready, double timeout, vt_
  * are put to the guest where it can be reached, and to the hypervisor otherwise. */
 void vt_vm_task_reach(struct vt_vm_task *t, vt_vm_step then);
 
-/* `vmtest vm start` of these; vm_verbs.c. */
-int vt_vm_start_all(const struct vt_command *self, char *const *names, size_t count);
+/* `vmtest vm start --wait` of these; vm_verbs.c. */
+int vt_vm_start_all(const struct vt_command *self, char *const *names, size_t count, double wait);
 
 /* 2 for what the user can put right by another command line, 3 for the rest. */
 int vt_vm_exit_code(const struct vt_error *err);

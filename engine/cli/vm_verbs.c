@@ -45,10 +45,10 @@ static void start(struct vt_vm_task *t)
         vt_vm_task_start(t, !asked(t)->now, asked(t)->timeout, started);
 }
 
-int vt_vm_start_all(const struct vt_command *self, char *const *names, size_t count)
+int vt_vm_start_all(const struct vt_command *self, char *const *names, size_t count, double wait)
 {
     struct asked plain = {0};
-    const struct vt_vm_task_opts opts = {.begin = start, .user = &plain};
+    const struct vt_vm_task_opts opts = {.begin = start, .user = &plain, .wait = wait};
     return vt_vm_tasks(self, names, count, &opts);
 }
 
@@ -190,7 +190,7 @@ static void reset(struct vt_vm_task *t)
 
 /* --- the commands --- */
 
-enum { TIMEOUT, NOW };
+enum { TIMEOUT, NOW, WAIT }; /* a command that lacks one has it as NULL */
 
 static int run_verb(const struct vt_command *self, const char *const *values, char **args,
                     vt_vm_step begin)
@@ -200,7 +200,9 @@ static int run_verb(const struct vt_command *self, const char *const *values, ch
     if (values[TIMEOUT] && (vt_parse_duration(values[TIMEOUT], &a.timeout, &err) || a.timeout <= 0))
         return vt_cli_usage(self, "--timeout takes a time above 0, such as 90s or 5m, not \"%s\"",
                             values[TIMEOUT]);
-    const struct vt_vm_task_opts opts = {.begin = begin, .user = &a};
+    struct vt_vm_task_opts opts = {.begin = begin, .user = &a};
+    if (!vt_cli_wait(self, values[WAIT], &opts.wait))
+        return VT_EXIT_USAGE;
     return vt_vm_tasks_by_pattern(self, args, &opts);
 }
 
@@ -225,6 +227,7 @@ static const char names_are[] =
 static const struct vt_option start_options[] = {
     [TIMEOUT] = {0, "timeout", "TIME", "for its guest to answer (default: as its image says)"},
     [NOW] = {0, "no-wait", NULL, "come back when it runs, before its guest answers"},
+    [WAIT] = VT_OPTION_WAIT,
     {0},
 };
 
@@ -233,7 +236,7 @@ const struct vt_command vt_cmd_vm_start = {
     .args = "NAME...",
     .summary = "starts VMs, and waits till their guests answer",
     .details = names_are,
-    .example = "vmtest vm start web\nvmtest vm start 'student-{1..20}'",
+    .example = "vmtest vm start web\nvmtest vm start --wait=10m 'student-{1..20}'",
     .options = start_options,
     .min_args = 1,
     .max_args = -1,

@@ -319,6 +319,7 @@ enum vt_code vt_named_vm(struct vt_named *n, struct vt_loop *loop, struct vt_vm 
         code = vt_mkdirs(n->scratch_dir, err);
     if (!code)
         code = vt_named_load(n, err);
+    n->config.wait = n->wait;
     if (!code)
         code = vt_vm_new(loop, &n->config, vm, err);
     if (!code)

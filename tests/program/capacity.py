@@ -88,5 +88,34 @@ def test_a_kept_vm_keeps_its_lease():
         equal(list((home.path / "leases").iterdir()), [])
 
 
+def test_a_named_vm_waits_for_room():
+    need_image()
+    with Home(images=True) as home:
+        home.env["VMTEST_MEMORY_LIMIT"] = "300M"
+
+        def vm(*words):
+            ran = home.run("vm", *words)
+            equal(ran.returncode, 0, words, ran.stderr)
+            return ran.stdout
+
+        vm("create", "one", "two", "-i", "small", "-m", "160M")
+        vm("start", "one")
+        refused = home.run("vm", "start", "two")
+        equal(refused.returncode, 3, refused.stderr)
+        contains(refused.stderr, "VM one of")
+        late = home.run("vm", "start", "--wait=1s", "two")
+        equal(late.returncode, 3, late.stderr)
+        contains(home.run("vm", "start", "--wait=soon", "two").stderr, "--wait")
+        waiting = home.start("vm", "start", "--wait=5m", "two")
+        time.sleep(2)
+        equal(waiting.poll(), None)
+        vm("stop", "--kill", "one")
+        equal(waiting.wait(timeout=120), 0, waiting.stderr.read())
+        equal(json.loads(vm("info", "two", "--json"))["state"], "running")
+        vm("rm", "--force", "one", "two")
+        equal(home.processes(), {})
+
+
 if __name__ == "__main__":
-    main([test_refused_or_served_later, test_a_kept_vm_keeps_its_lease])
+    main([test_refused_or_served_later, test_a_kept_vm_keeps_its_lease,
+          test_a_named_vm_waits_for_room])

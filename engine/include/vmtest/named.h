@@ -29,6 +29,7 @@ struct vt_named {
     json_t *config_json;        /* by vt_vm_config_to_json() */
     struct vt_vm_config config; /* valid after vt_named_load() */
     bool loaded;
+    double wait; /* as in struct vt_vm_config; for those who call vt_named_vm() */
     int lock; /* held: a descriptor; else -1 */
 };
 

@@ -155,9 +155,7 @@ static void compare_payloads(struct differ *d, plist_t a, plist_t b, bool top)
 
 static bool same_type(plist_t a, plist_t b)
 {
-    const char *left = vt_plist_str(a, "PayloadType", NULL);
-    const char *right = vt_plist_str(b, "PayloadType", NULL);
-    return left && right && !strcmp(left, right);
+    return !strcmp(vt_plist_str(a, "PayloadType", ""), vt_plist_str(b, "PayloadType", ""));
 }
 
 static bool same_payload(const struct differ *d, plist_t a, plist_t b)
@@ -184,20 +182,28 @@ static void pair_payloads(struct differ *d, bool *taken, size_t n, size_t m)
             }
 }
 
+/* What stands in a payload's place, a dictionary or not. */
+static plist_t content(const struct vt_profile *p, size_t i)
+{
+    return plist_array_get_item(vt_plist_array(p->root, "PayloadContent"), (uint32_t)i);
+}
+
 static void compare_contents(struct differ *d, const bool *taken, size_t n, size_t m)
 {
     for (size_t i = 0; i < n + m; i++) {
         bool first = i < n;
-        plist_t one = first ? vt_profile_payload(d->a, i) : vt_profile_payload(d->b, i - n);
         if (!first && taken[i - n])
             continue;
+        size_t pair = first ? d->match[i] : i - n;
+        plist_t old = first ? content(d->a, i) : NULL;
+        plist_t new = pair != NO_MATCH ? content(d->b, pair) : NULL;
         vt_buf_clear(&d->path);
-        vt_buf_printf(&d->path, "PayloadContent[%zu: %s]", first ? i : i - n,
-                      vt_plist_str(one, "PayloadType", "?"));
-        if (first && d->match[i] != NO_MATCH)
-            compare_payloads(d, one, vt_profile_payload(d->b, d->match[i]), false);
-        else if (one)
-            tell(d, first ? one : NULL, first ? NULL : one);
+        vt_buf_printf(&d->path, "PayloadContent[%zu: %s]", first ? i : pair,
+                      vt_plist_str(old ? old : new, "PayloadType", "?"));
+        if (vt_plist_is(old, PLIST_DICT) && vt_plist_is(new, PLIST_DICT))
+            compare_payloads(d, old, new, false);
+        else
+            compare(d, old, new);
     }
 }
 

@@ -306,6 +306,12 @@ def difference():
         result = at.run("profile", "diff", "f", "g")
         vt.equal(result.returncode, 1, "another certificate")
         vt.contains(result.stdout, "PayloadCertificateUUID: changed")
+        untyped = {"PayloadUUID": str(uuid.uuid4()), "a": 1}
+        at.put("h", profile(untyped, "text", cert))
+        at.put("i", profile(renewed(untyped), "text", cert))
+        at.put("j", profile(renewed(untyped), "other", cert))
+        vt.equal(at.run("profile", "diff", "h", "i").stdout, "")
+        vt.contains(at.run("profile", "diff", "h", "j").stdout, '- "text"\n  + "other"')
         at.put("d", profile(cert, {**wifi, "AutoJoin": 1}))
         at.put("e", profile(cert, {**wifi, "AutoJoin": True}))
         vt.equal(at.run("profile", "diff", "d", "e").returncode, 1, "1 and true are not the same")

@@ -146,8 +146,11 @@ const char *vt_nearest(const char *word, const char *const *names, size_t n)
     if (length > 64)
         return NULL;
     for (size_t i = 0; i < n; i++) {
+        size_t m = strlen(names[i]), apart = m > length ? m - length : length - m;
+        if (apart >= best_distance)
+            continue; /* each character too many is an edit */
         size_t d = distance(word, names[i]);
-        if (d < best_distance && d < strlen(names[i])) {
+        if (d < best_distance && d < m) {
             best_distance = d;
             best = names[i];
         }

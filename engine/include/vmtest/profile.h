@@ -26,8 +26,8 @@ const char *vt_profile_name(const struct vt_profile *p);
 void vt_profile_free(struct vt_profile *p);
 
 /* The profiles that `paths` (NULL-terminated) stand for: of a folder, each *.mobileconfig in it and
- * below, sorted. vt_profile_paths_free() them. VT_ENOTFOUND for a path that does not exist or a
- * folder without profiles. */
+ * below, sorted. vt_profile_paths_free() them. VT_ENOTFOUND for a folder without profiles; a file
+ * that does not exist is told when it is read. */
 enum vt_code vt_profile_paths(const char *const *paths, char ***out, struct vt_error *err);
 void vt_profile_paths_free(char **paths);
 

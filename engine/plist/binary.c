@@ -1,5 +1,6 @@
 #include "plist/binary.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -66,6 +67,50 @@ static enum vt_code read_count(const struct checker *c, size_t *at, uint64_t *co
 
 static enum vt_code check_object(struct checker *c, uint64_t index, unsigned depth);
 
+static size_t offset_of(const struct checker *c, uint64_t index)
+{
+    return (size_t)big_endian(c->data + c->table + index * c->offset_size, c->offset_size);
+}
+
+struct key {
+    const uint8_t *units;
+    size_t count;
+    unsigned width; /* of a unit: 1 of ASCII, 2 of UTF-16 */
+};
+
+static int by_text(const void *a, const void *b)
+{
+    const struct key *left = a, *right = b;
+    for (size_t i = 0; i < left->count && i < right->count; i++) {
+        uint64_t x = big_endian(left->units + i * left->width, left->width);
+        uint64_t y = big_endian(right->units + i * right->width, right->width);
+        if (x != y)
+            return x < y ? -1 : 1;
+    }
+    return (left->count > right->count) - (left->count < right->count);
+}
+
+/* The keys that stand from `at`, all of which were looked at, are different ones. */
+static enum vt_code check_keys(struct checker *c, size_t at, size_t count)
+{
+    enum vt_code code = VT_OK;
+    struct key *keys = vt_calloc(count ? count : 1, sizeof *keys);
+    for (size_t i = 0; i < count; i++) {
+        size_t from = offset_of(c, big_endian(c->data + at + i * c->ref_size, c->ref_size));
+        uint64_t n = 0;
+        keys[i].width = c->data[from] >> 4 == 6 ? 2 : 1;
+        read_count(c, &from, &n);
+        keys[i].units = c->data + from;
+        keys[i].count = (size_t)n;
+    }
+    qsort(keys, count, sizeof *keys, by_text);
+    for (size_t i = 1; !code && i < count; i++)
+        if (!by_text(&keys[i - 1], &keys[i]))
+            code = bad(c, at, "a dictionary with one key twice");
+    vt_free(keys);
+    return code;
+}
+
 /* `count` references from `at`, each looked at; `keys` of them must be strings. */
 static enum vt_code check_refs(struct checker *c, struct object *o, size_t at, uint64_t count,
                                uint64_t keys, unsigned depth)
@@ -78,8 +123,7 @@ static enum vt_code check_refs(struct checker *c, struct object *o, size_t at, u
         if (code)
             return code;
         const struct object *child = &c->objects[ref];
-        uint64_t where = big_endian(c->data + c->table + ref * c->offset_size, c->offset_size);
-        unsigned kind = c->data[where] >> 4;
+        unsigned kind = c->data[offset_of(c, ref)] >> 4;
         if (i < keys && kind != 5 && kind != 6)
             return bad(c, at, "a key that is no string");
         if (child->height + 1 > o->height)
@@ -134,6 +178,7 @@ static enum vt_code check_content(struct checker *c, struct object *o, size_t at
     unsigned kind = c->data[at] >> 4, low = c->data[at] & 15u;
     uint64_t count = 0;
     size_t after = at;
+    enum vt_code code;
     if (kind >= 4 && kind != 8 && read_count(c, &after, &count))
         return c->err->code;
     switch (kind) {
@@ -156,8 +201,10 @@ static enum vt_code check_content(struct checker *c, struct object *o, size_t at
     case 10:
         return check_refs(c, o, after, count, 0, depth);
     case 13:
-        return count > c->count ? bad(c, at, "a dictionary of more keys than there are objects")
-                                : check_refs(c, o, after, count * 2, count, depth);
+        if (count > c->count)
+            return bad(c, at, "a dictionary of more keys than there are objects");
+        code = check_refs(c, o, after, count * 2, count, depth);
+        return code ? code : check_keys(c, after, (size_t)count);
     default:
         return bad(c, at, "a kind of value that is not known");
     }

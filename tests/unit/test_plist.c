@@ -281,6 +281,8 @@ static void test_hostile_binary(void **state)
     bad_binary(long_data, (size_t[]){10}, 1, VT_EINVAL, "beyond the file");
     static const char *const nul_key[] = {"\xd1\x01\x02", "\x62\x00\x61\x00\x00", "\x09"};
     bad_binary(nul_key, (size_t[]){3, 5, 1}, 3, VT_EINVAL, "no text");
+    static const char *const twice[] = {"\xd2\x01\x02\x03\x03", "\x51x", "\x61\x00x", "\x09"};
+    bad_binary(twice, (size_t[]){5, 2, 3, 1}, 4, VT_EINVAL, "one key twice");
     static const char *const half[] = {"\x62\xd8\x00\x00\x61"};
     bad_binary(half, (size_t[]){5}, 1, VT_EINVAL, "no text");
     static const char *const null[] = {"\x00"};

@@ -34,15 +34,13 @@ enum vt_code vtd_identity_write(const char *path, EVP_PKEY *key, X509 *cert, STA
     return code;
 }
 
-/* Files of macOS and of older tools are encrypted by RC2 and 3DES, which OpenSSL 3 keeps apart. */
-static void load_old_ciphers(void)
+void vtd_load_old_ciphers(void)
 {
-    static bool loaded;
-    if (loaded)
+    static OSSL_PROVIDER *kept[2]; /* for as long as this process runs */
+    if (kept[0])
         return;
-    loaded = true;
-    OSSL_PROVIDER_load(NULL, "default");
-    OSSL_PROVIDER_load(NULL, "legacy");
+    kept[0] = OSSL_PROVIDER_load(NULL, "default");
+    kept[1] = OSSL_PROVIDER_load(NULL, "legacy");
 }
 
 bool vtd_identity_pkcs12(plist_t payload, const char *path, struct vtd_chain *chain)
@@ -53,7 +51,7 @@ bool vtd_identity_pkcs12(plist_t payload, const char *path, struct vtd_chain *ch
     STACK_OF(X509) *above = NULL;
     size_t n;
     const unsigned char *data = vt_plist_data(payload, "PayloadContent", &n);
-    load_old_ciphers();
+    vtd_load_old_ciphers();
     PKCS12 *p12 = data ? d2i_PKCS12(NULL, &data, (long)n) : NULL;
     bool good = true;
     if (!p12)

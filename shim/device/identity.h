@@ -14,6 +14,10 @@ bool vtd_identity_pkcs12(plist_t payload, const char *path, struct vtd_chain *ch
 bool vtd_identity_scep(const struct vtd *d, plist_t payload, const char *path,
                        struct vtd_chain *chain);
 
+/* RC2, DES: files of older tools and replies of SCEP servers are encrypted by them, and OpenSSL 3
+ * keeps them apart. */
+void vtd_load_old_ciphers(void);
+
 /* Writes the file. above: NULL or more certificates. */
 enum vt_code vtd_identity_write(const char *path, EVP_PKEY *key, X509 *cert, STACK_OF(X509) * above,
                                 struct vt_error *err);

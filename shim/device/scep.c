@@ -135,10 +135,11 @@ static BIO *envelope(const struct vtd_scep *scep, X509_REQ *csr)
     return NULL;
 }
 
+/* n is the length always: by -1 OpenSSL means an ASN1_STRING. */
 static bool add_attribute(CMS_SignerInfo *signer, enum attribute which, int type, const void *data,
-                          int n)
+                          size_t n)
 {
-    return CMS_signed_add1_attr_by_txt(signer, oids[which], type, data, n) == 1;
+    return CMS_signed_add1_attr_by_txt(signer, oids[which], type, data, (int)n) == 1;
 }
 
 static bool sign(const struct vtd_scep *scep, BIO *content, struct vt_buf *out)
@@ -149,8 +150,10 @@ static bool sign(const struct vtd_scep *scep, BIO *content, struct vt_buf *out)
         cms ? CMS_add1_signer(cms, scep->self, scep->key, EVP_sha256(), flags) : NULL;
     unsigned char *der = NULL;
     int n = -1;
-    if (signer && add_attribute(signer, MESSAGE_TYPE, V_ASN1_PRINTABLESTRING, pkcs_req, -1) &&
-        add_attribute(signer, TRANSACTION, V_ASN1_PRINTABLESTRING, scep->transaction, -1) &&
+    if (signer &&
+        add_attribute(signer, MESSAGE_TYPE, V_ASN1_PRINTABLESTRING, pkcs_req, strlen(pkcs_req)) &&
+        add_attribute(signer, TRANSACTION, V_ASN1_PRINTABLESTRING, scep->transaction,
+                      strlen(scep->transaction)) &&
         add_attribute(signer, SENDER_NONCE, V_ASN1_OCTET_STRING, scep->nonce, sizeof scep->nonce) &&
         CMS_final(cms, content, NULL, flags))
         n = i2d_CMS_ContentInfo(cms, &der);

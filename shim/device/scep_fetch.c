@@ -103,6 +103,7 @@ bool vtd_identity_scep(const struct vtd *d, plist_t payload, const char *path,
     X509 *cert = NULL;
     if (!url)
         return vtd_fault(chain, vtd_payload_domain, 2002, "The SCEP payload has no URL");
+    vtd_load_old_ciphers();
     X509_NAME *subject =
         make_subject(vt_plist_array(content, "Subject"), vt_plist_str(d->self, "UDID", "device"));
     enum vt_code code = fetch_ca(d, content, url, &scep, &err);

@@ -21,6 +21,7 @@ import uuid
 
 SKIPPED = 77
 DEVICE = os.environ.get("VMTEST_DEVICE", "build/dev/shim/device/vmtest-device")
+NANOMDM = "github.com/micromdm/nanomdm/cmd/nanomdm@v0.9.0"
 TOPIC = "com.apple.mgmt.External.vmtest"
 
 
@@ -174,7 +175,7 @@ class NanoMDM:
     """The real server, with a webhook listener for what devices answer."""
 
     def __init__(self, folder, ca, dm=None):
-        program = find_tool("nanomdm", "github.com/micromdm/nanomdm/cmd/nanomdm@v0.9.0")
+        program = find_tool("nanomdm", NANOMDM)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.events = queue.Queue()

@@ -3,7 +3,7 @@
 local lu = require "luaunit"
 local vmtest = require "vmtest"
 
-TestHandlers = vmtest.class { image = "device", reset = "file", timeout = "4m" }
+TestHandlers = vmtest.class { image = "device", reset = "file", timeout = "5m" }
 
 local function profile(name, kind, keys)
   return ([[<?xml version="1.0" encoding="UTF-8"?>
@@ -18,10 +18,10 @@ end
 
 local function install(vm, name, kind, keys)
   vm:write("/tmp/p.mobileconfig", profile(name, kind, keys))
-  vm:sh("vmtest-device install /tmp/p.mobileconfig")
+  vm:sh("vmtest-device install /tmp/p.mobileconfig", { timeout = "90s" })
 end
 
-local function remove(vm, name) vm:sh("vmtest-device remove " .. name) end
+local function remove(vm, name) vm:sh("vmtest-device remove " .. name, { timeout = "90s" }) end
 
 local function enforced(vm, kind)
   local told = vm:sh("vmtest-device effects").stdout
@@ -33,13 +33,20 @@ end
 
 local function answers(vm, cmd) return vm:exec(cmd, { timeout = "60s" }).status == 0 end
 
-function TestHandlers:testRootCertificate()
-  local vm = self.vm
-  vm:sh [[cd /root && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=lab-ca -keyout ca.key -out ca.pem 2>/dev/null
+-- A CA and a server's certificate, and a TLS server on a port, all in the guest; SPACE: the network
+-- namespace it runs in.
+local function serve(vm, port, space)
+  vm:sh [[test -e /root/s.pem || { cd /root && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=lab-ca -keyout ca.key -out ca.pem 2>/dev/null
 openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout s.key -out s.csr 2>/dev/null
 echo subjectAltName=DNS:localhost >ext
-openssl x509 -req -in s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out s.pem 2>/dev/null
-systemd-run --quiet --unit tls openssl s_server -accept 4433 -cert /root/s.pem -key /root/s.key -www]]
+openssl x509 -req -in s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out s.pem 2>/dev/null; }]]
+  vm:sh(("systemd-run --quiet --collect --unit tls-%d %s openssl s_server -accept %d -cert /root/s.pem -key /root/s.key -www"):format(
+    port, space and "ip netns exec " .. space or "", port))
+end
+
+function TestHandlers:testRootCertificate()
+  local vm = self.vm
+  serve(vm, 4433)
   vm:wait_until { cmd = "curl -sk https://localhost:4433/ >/dev/null" }
   local ask = "curl -sS https://localhost:4433/ >/dev/null"
   lu.assertFalse(answers(vm, ask))
@@ -69,8 +76,8 @@ function TestHandlers:testFirewall()
   local vm = self.vm
   vm:sh [[ip netns add peer && ip link add v0 type veth peer name v1 netns peer
 ip addr add 10.9.9.1/24 dev v0 && ip link set v0 up
-ip -n peer addr add 10.9.9.2/24 dev v1 && ip -n peer link set v1 up
-systemd-run --quiet --unit web openssl s_server -accept 8443 -cert /root/s.pem -key /root/s.key -www]]
+ip -n peer addr add 10.9.9.2/24 dev v1 && ip -n peer link set v1 up]]
+  serve(vm, 8443)
   local ping = "ip netns exec peer ping -c 1 -W 2 10.9.9.1"
   local tcp = "ip netns exec peer curl -sk --max-time 5 https://10.9.9.1:8443/ >/dev/null"
   vm:wait_until { cmd = tcp }
@@ -152,6 +159,24 @@ function TestHandlers:testWifi()
   remove(vm, "test.wifi")
   vm:wait_until { cmd = "! iw dev wlan0 link | grep -q SSID" }
   vm:sh(ap .. "stop")
+end
+
+function TestHandlers:testVpn()
+  local vm = self.vm
+  local gateway = "/usr/lib/vmtest-device/fixtures/vpn-gateway "
+  vm:sh(gateway .. "start 'a \"quoted\" secret'", { timeout = "60s" })
+  serve(vm, 9443, "vmtest-vpn")
+  local ask = "curl -sk --max-time 5 https://10.77.0.1:9443/ >/dev/null"
+  lu.assertFalse(answers(vm, ask))
+  install(vm, "test.vpn", "com.apple.vpn.managed", [[<key>VPNType</key><string>IKEv2</string>
+<key>IKEv2</key><dict><key>RemoteAddress</key><string>10.8.8.2</string><key>RemoteIdentifier</key><string>vpn.lab</string>
+<key>LocalIdentifier</key><string>device</string><key>AuthenticationMethod</key><string>SharedSecret</string>
+<key>SharedSecret</key><string>a "quoted" secret</string><key>OnDemandEnabled</key><integer>1</integer></dict>]])
+  vm:wait_until { cmd = ask, timeout = "60s" }
+  lu.assertStrContains(vm:sh("swanctl --list-sas 2>/dev/null").stdout, "ESTABLISHED")
+  remove(vm, "test.vpn")
+  lu.assertFalse(answers(vm, ask))
+  vm:sh(gateway .. "stop")
 end
 
 function TestHandlers:testReboot()

@@ -10,7 +10,8 @@ packages_of() { # MANAGER:PURPOSE
     case $1 in
     apt:build)
         echo gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libssh2-1-dev libjansson-dev \
-            liblua5.4-dev libssl-dev libzstd-dev libplist-dev libexpat1-dev libyaml-dev lua-unit
+            liblua5.4-dev libssl-dev libzstd-dev libplist-dev libexpat1-dev libyaml-dev libcurl4-openssl-dev \
+            lua-unit
         ;;
     apt:guest)
         case $(uname -m) in
@@ -34,7 +35,7 @@ packages_of() { # MANAGER:PURPOSE
         ;;
     apt:check) echo clang clang-format clang-tidy libclang-rt-14-dev llvm-14 shellcheck gcovr ;;
     brew:build)
-        echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 zstd libplist expat libyaml \
+        echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 zstd libplist expat libyaml curl \
             luarocks
         ;;
     brew:guest) echo qemu ;;

@@ -61,7 +61,7 @@ json_t *vtd_to_json(plist_t node)
     }
 }
 
-plist_t vtd_from_json(const json_t *value)
+plist_t vtd_from_json(json_t *value)
 {
     plist_t node;
     const char *key;
@@ -69,8 +69,7 @@ plist_t vtd_from_json(const json_t *value)
     switch (json_typeof(value)) {
     case JSON_OBJECT:
         node = plist_new_dict();
-        json_object_foreach((json_t *)(uintptr_t)value, key, item)
-            plist_dict_set_item(node, key, vtd_from_json(item));
+        json_object_foreach(value, key, item) plist_dict_set_item(node, key, vtd_from_json(item));
         return node;
     case JSON_ARRAY:
         node = plist_new_array();

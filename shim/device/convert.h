@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <plist/plist.h>
 
-json_t *vtd_to_json(plist_t node);          /* a new reference */
-plist_t vtd_from_json(const json_t *value); /* null becomes "" */
+json_t *vtd_to_json(plist_t node);    /* a new reference */
+plist_t vtd_from_json(json_t *value); /* null becomes "" */
 
 #endif

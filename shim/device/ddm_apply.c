@@ -75,7 +75,7 @@ static bool make_passcode(plist_t item, const json_t *payload, struct vt_buf *ou
     vt_plist_set_str(one, "PayloadUUID", identifier);
     vt_plist_set_int(one, "PayloadVersion", 1);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const json_t *value = json_object_get(payload, keys[i].from);
+        json_t *value = json_object_get(payload, keys[i].from);
         if (value)
             plist_dict_set_item(one, keys[i].to, vtd_from_json(value));
     }

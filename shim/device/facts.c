@@ -133,7 +133,8 @@ static void set_firewall(const struct vtd_mdm *mdm, plist_t security)
         plist_t payloads = vtd_record_payloads(record);
         for (uint32_t k = 0; k < plist_array_get_size(payloads); k++) {
             plist_t payload = plist_array_get_item(payloads, k);
-            if (strcmp(vt_plist_str(payload, "PayloadType", ""), "com.apple.security.firewall") ||
+            if (strcmp(vt_plist_str(payload, "PayloadType", ""), "com.apple.security.firewall") !=
+                    0 ||
                 !enforced(record, payload) || !vt_plist_bool(payload, "EnableFirewall", false))
                 continue;
             on = true;

@@ -14,7 +14,7 @@
 
 #define APPLE_EPOCH 978307200 /* 2001-01-01, which libplist's dates count from */
 
-static char *vpath(const char *base, const char *fmt, va_list args)
+static VT_PRINTF(2, 0) char *vpath(const char *base, const char *fmt, va_list args)
 {
     struct vt_buf out = VT_BUF_INIT;
     char name[1024];

@@ -10,7 +10,7 @@ packages_of() { # MANAGER:PURPOSE
     case $1 in
     apt:build)
         echo gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libssh2-1-dev libjansson-dev \
-            liblua5.4-dev libssl-dev libzstd-dev libplist-dev libexpat1-dev libyaml-dev \
+            liblua5.4-dev libssl-dev libzstd-dev libplist-dev libexpat1-dev libyaml-dev libsqlite3-dev \
             libcurl4-openssl-dev libwebsockets-dev libwebsockets-evlib-uv lua-unit
         ;;
     apt:guest)
@@ -28,14 +28,14 @@ packages_of() { # MANAGER:PURPOSE
         ;;
     apt:test)
         echo libcmocka-dev lua5.4 python3 openssh-client openssh-server openssh-sftp-server \
-            dropbear-bin openssl curl procps nbdkit qemu-guest-agent iproute2
+            dropbear-bin openssl curl procps nbdkit qemu-guest-agent iproute2 scep
         # arm64 guests on an x86-64 host, and their agent
         [[ $(uname -m) != x86_64 ]] ||
             echo qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross
         ;;
     apt:check) echo clang clang-format clang-tidy libclang-rt-14-dev llvm-14 shellcheck gcovr ;;
     brew:build)
-        echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 zstd libplist expat libyaml curl \
+        echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 zstd libplist expat libyaml sqlite curl \
             libwebsockets luarocks
         ;;
     brew:guest) echo qemu ;;

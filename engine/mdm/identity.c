@@ -192,17 +192,15 @@ enum vt_code vt_ca_server(const struct vt_ca *ca, const char *const *names, stru
 }
 
 enum vt_code vt_pkcs12(X509 *cert, EVP_PKEY *key, const struct vt_ca *ca, const char *password,
-                       bool old, struct vt_buf *out, struct vt_error *err)
+                       struct vt_buf *out, struct vt_error *err)
 {
+    const int nid = NID_pbe_WithSHA1And3_Key_TripleDES_CBC, rounds = 2048;
     STACK_OF(X509) *others = sk_X509_new_null();
-    int nid = old ? NID_pbe_WithSHA1And3_Key_TripleDES_CBC : NID_aes_256_cbc;
     PKCS12 *p12 = NULL;
     if (others && sk_X509_push(others, ca->cert))
-        p12 = PKCS12_create(password, "vmtest device", key, cert, others, nid, nid, 2048,
-                            old ? 2048 : -1, 0);
-    /* what PKCS12_create() makes its MAC by differs between OpenSSL's versions */
-    bool ok =
-        p12 && PKCS12_set_mac(p12, password, -1, NULL, 0, 2048, old ? EVP_sha1() : EVP_sha256());
+        p12 = PKCS12_create(password, "vmtest device", key, cert, others, nid, nid, rounds, -1, 0);
+    /* what PKCS12_create() would make its MAC by differs between OpenSSL's versions */
+    bool ok = p12 && PKCS12_set_mac(p12, password, -1, NULL, 0, rounds, EVP_sha1());
     unsigned char *der = NULL;
     int n = ok ? i2d_PKCS12(p12, &der) : -1;
     if (n > 0)

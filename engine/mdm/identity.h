@@ -42,10 +42,10 @@ X509 *vt_ca_issue(const struct vt_ca *ca, EVP_PKEY *key, X509_NAME *subject,
 enum vt_code vt_ca_server(const struct vt_ca *ca, const char *const *names, struct vt_buf *chain,
                           struct vt_buf *key, struct vt_error *err);
 
-/* PKCS#12 of an identity, encrypted with the password by AES-256, or, where `old`, by 3DES, which
- * is all that macOS before 15 reads. */
+/* PKCS#12 of an identity. It is encrypted by 3DES, which every system reads: the password goes with
+ * it in the same profile, so nothing hangs on it. */
 enum vt_code vt_pkcs12(X509 *cert, EVP_PKEY *key, const struct vt_ca *ca, const char *password,
-                       bool old, struct vt_buf *out, struct vt_error *err);
+                       struct vt_buf *out, struct vt_error *err);
 
 void vt_fingerprint(const X509 *cert, char out[VT_FINGERPRINT_SIZE]);
 

@@ -158,7 +158,7 @@ void vt_mdm_close(struct vt_mdm *mdm)
         return;
     while (mdm->requests)
         vt_op_cancel(&mdm->requests->op);
-    char *owned[] = {mdm->url, mdm->control_url, mdm->ca_pem};
+    char *owned[] = {mdm->url, mdm->ca_pem};
     mdm->cls->close(mdm);
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         vt_free(owned[i]);
@@ -172,11 +172,6 @@ const char *vt_mdm_kind(const struct vt_mdm *mdm)
 const char *vt_mdm_url(const struct vt_mdm *mdm)
 {
     return mdm->url;
-}
-
-const char *vt_mdm_control_url(const struct vt_mdm *mdm)
-{
-    return mdm->control_url;
 }
 
 const char *vt_mdm_ca_pem(const struct vt_mdm *mdm)

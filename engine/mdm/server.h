@@ -81,8 +81,8 @@ struct vt_mdm_class {
 struct vt_mdm {
     const struct vt_mdm_class *cls;
     struct vt_loop *loop;
-    char *url, *control_url, *ca_pem; /* vt_free()d by vt_mdm_close(); NULL: none */
-    struct vt_mdm_request *requests;  /* those that have not ended */
+    char *url, *ca_pem;              /* vt_free()d by vt_mdm_close(); NULL: none */
+    struct vt_mdm_request *requests; /* those that have not ended */
     vt_mdm_event_fn on_event;
     void *user;
 };

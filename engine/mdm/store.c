@@ -25,6 +25,8 @@ static const char schema[] =
     " awaiting INTEGER NOT NULL DEFAULT 0, declarative INTEGER NOT NULL DEFAULT 0,"
     " approved INTEGER NOT NULL DEFAULT 0, enrolled REAL NOT NULL DEFAULT 0,"
     " seen REAL NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS devices_serial ON devices (serial);"
+    "CREATE INDEX IF NOT EXISTS devices_enrollment ON devices (enrollment);"
     "CREATE TABLE IF NOT EXISTS commands ("
     " seq INTEGER PRIMARY KEY AUTOINCREMENT, udid TEXT NOT NULL, uuid TEXT NOT NULL,"
     " request_type TEXT NOT NULL, body BLOB NOT NULL, status INTEGER NOT NULL DEFAULT 0,"

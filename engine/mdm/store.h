@@ -74,6 +74,10 @@ enum vt_code vt_store_device(struct vt_store *store, const char *udid, struct vt
                              struct vt_error *err);
 void vt_device_row_clear(struct vt_device_row *row);
 
+/* The one with this serial number, or of this enrollment, that was heard of last. As above. */
+enum vt_code vt_store_find_device(struct vt_store *store, bool by_serial, const char *value,
+                                  struct vt_device_row *out, struct vt_error *err);
+
 /* All, by UDID. vt_device_rows_free(). */
 enum vt_code vt_store_devices(struct vt_store *store, struct vt_device_row **out, size_t *n,
                               struct vt_error *err);

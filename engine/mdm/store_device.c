@@ -51,6 +51,24 @@ enum vt_code vt_store_device(struct vt_store *store, const char *udid, struct vt
     return vt_error_copy(err, &own);
 }
 
+enum vt_code vt_store_find_device(struct vt_store *store, bool by_serial, const char *value,
+                                  struct vt_device_row *out, struct vt_error *err)
+{
+    struct vt_error own = VT_ERROR_INIT;
+    *out = (struct vt_device_row){0};
+    const char *text = by_serial ? COLUMNS " WHERE serial = ? ORDER BY seen DESC LIMIT 1"
+                                 : COLUMNS " WHERE enrollment = ? ORDER BY seen DESC LIMIT 1";
+    sqlite3_stmt *q = vt_sql_query(&store->sql, &own, text, "s", value);
+    if (vt_sql_row(&store->sql, q, &own)) {
+        read_row(q, out);
+        vt_sql_done(q);
+    } else if (!own.code) {
+        vt_fail(&own, VT_ENOTFOUND, OP, "no device %s %s has enrolled here",
+                by_serial ? "with the serial number" : "of the enrollment", value);
+    }
+    return vt_error_copy(err, &own);
+}
+
 void vt_device_row_clear(struct vt_device_row *row)
 {
     const char *const texts[] = {

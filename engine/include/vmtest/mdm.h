@@ -1,11 +1,9 @@
 /* MDM servers: one face over the lab server that is built in and over foreign ones.
  *
  * Kinds
- *   "lab"       started in this process; or, with a URL, a `vmtest mdm serve` that runs already
- *   "nanomdm"   NanoMDM; results come by a webhook listener in this process
- *   "micromdm"  MicroMDM; the same
- *   "fleet"     Fleet
- *   "jamf"      Jamf Pro
+ *   "lab"       started in this process; or the `vmtest mdm serve` that runs already (url
+ * "running") "nanomdm"   NanoMDM; results come by a webhook listener in this process "micromdm"
+ * MicroMDM; the same "fleet"     Fleet "jamf"      Jamf Pro
  *
  * What takes time is an operation (vmtest/loop.h): one callback, a deadline, can be cancelled. An
  * operation waits for what the server tells, it does not ask again and again where the server can
@@ -36,21 +34,21 @@ const char *const *vt_mdm_kinds(void);
 
 struct vt_mdm_opts {
     const char *kind; /* one of the above */
-    const char *url;  /* "https://host[:port]"; of "lab": NULL starts one in this process, else
-                         the running server's control address (vt_mdm_control_url()) */
+    const char *url;  /* "https://host[:port]"; of "lab": NULL starts one in this process,
+                         "running" is the one that runs: `credentials` tells where */
 
     /* Where the credentials of a foreign server are: a file of mode 0600 that belongs to this
      * user, a JSON object; NULL: the environment. Names of both: docs/mdm.md. They are never
-     * taken from an option, shown or logged. Of "lab" with a URL: the control token's file; NULL:
-     * the one in the user's own state folder. */
+     * taken from an option, shown or logged. Of a running "lab": the file control.json in its
+     * state folder; NULL: that of HOME/mdm/server. */
     const char *credentials;
     const char *ca_file; /* PEM, what the server's TLS certificate is checked against; NULL: the
                             system's */
 
     /* "lab" started here. */
     const char *listen;       /* "ADDRESS:PORT" for devices; NULL: "127.0.0.1:0", a free port */
-    const char *control;      /* "ADDRESS:PORT" for vt_mdm_open() from elsewhere, loopback alone;
-                                 NULL: there is none */
+    bool control;             /* may be controlled by other processes of this user, through the
+                                 file control.json in state_dir */
     const char *state_dir;    /* private folder (made where missing) of its database: enrollments
                                  and queues outlive the process. One process at a time: VT_EBUSY.
                                  NULL: a temporary one that goes with the server */
@@ -81,9 +79,6 @@ const char *vt_mdm_kind(const struct vt_mdm *mdm);
 /* Where devices reach the server, without a path: "https://127.0.0.1:8443". For a foreign server
  * its own URL. */
 const char *vt_mdm_url(const struct vt_mdm *mdm);
-
-/* Where a lab server that was opened with `control` is controlled; else NULL. */
-const char *vt_mdm_control_url(const struct vt_mdm *mdm);
 
 /* PEM of the CA that devices must trust to reach it; NULL where it is the system's affair. */
 const char *vt_mdm_ca_pem(const struct vt_mdm *mdm);

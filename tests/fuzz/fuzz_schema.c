@@ -1,5 +1,5 @@
-/* A file of a schema (YAML) with any content: a table of facts that is read again and that a profile
- * can be checked against, or an error with a reason. The same for a table's text. */
+/* A file of a schema (YAML) with any content: a table of facts that is read again and that a
+ * profile can be checked against, or an error with a reason. The same for a table's text. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

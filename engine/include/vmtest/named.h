@@ -30,7 +30,7 @@ struct vt_named {
     struct vt_vm_config config; /* valid after vt_named_load() */
     bool loaded;
     double wait; /* as in struct vt_vm_config; for those who call vt_named_vm() */
-    int lock; /* held: a descriptor; else -1 */
+    int lock;    /* held: a descriptor; else -1 */
 };
 
 /* Finds a VM by NAME or RUN/NAME: a named one, or one of a run whose folder is there. VT_ENOTFOUND

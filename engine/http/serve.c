@@ -212,9 +212,7 @@ static int begin(struct vt_http_server *s, struct lws *wsi, const char *path, si
     if (lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP) <= 0)
         text[0] = '\0';
     x->chunked = !strcmp(text, "HTTP/1.1");
-    x->close = !x->chunked;
-    if (lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_CONNECTION) > 0 && strcasestr(text, "close"))
-        x->close = true;
+    x->close = true; /* libwebsockets 4.1 can spin on a body that comes on a connection in reuse */
     vt__http_deadline(x, s->opts.request_timeout);
     if (!*method) {
         refuse(x, 405);

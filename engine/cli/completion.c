@@ -199,6 +199,12 @@ static void offer_severities(const char *before, const char *typed)
     offer_all(before, words, typed);
 }
 
+static void offer_methods(const char *before, const char *typed)
+{
+    static const char *const words[] = {"pkcs12", "scep", "both", NULL};
+    offer_all(before, words, typed);
+}
+
 static void offer_files(const char *before, const char *typed)
 {
     (void)before;
@@ -229,8 +235,9 @@ static const struct {
     const char *option;
     void (*offer)(const char *before, const char *typed);
 } option_values[] = {
-    {"driver", offer_drivers}, {"channel", offer_channels}, {"keep", offer_keep},
-    {"output", offer_files},   {"image", offer_images},     {"fail-on", offer_severities},
+    {"driver", offer_drivers},     {"channel", offer_channels}, {"keep", offer_keep},
+    {"output", offer_files},       {"method", offer_methods},   {"image", offer_images},
+    {"fail-on", offer_severities},
 };
 
 /* What an argument is: of commands whose name begins so, from the first place to the last (the

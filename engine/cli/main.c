@@ -55,6 +55,10 @@ static const struct vt_command *const commands[] = {
     &vt_cmd_image_export,
     &vt_cmd_image_import,
     &vt_cmd_image_rm,
+    &vt_cmd_mdm_serve,
+    &vt_cmd_mdm_devices,
+    &vt_cmd_mdm_profile,
+    &vt_cmd_mdm_enqueue,
     &vt_cmd_gc,
     &vt_cmd_profile_lint,
     &vt_cmd_profile_show,
@@ -98,6 +102,7 @@ static const struct group {
     {"vm", "vmtest vm ls"},
     {"image", "vmtest image ls"},
     {"profile", "vmtest profile lint wifi.mobileconfig"},
+    {"mdm", "vmtest mdm serve"},
 };
 #define GROUPS (sizeof groups / sizeof *groups)
 

@@ -70,6 +70,8 @@ extern const struct vt_command vt_cmd_vm_create, vt_cmd_vm_clone, vt_cmd_vm_star
 extern const struct vt_command vt_cmd_profile_lint, vt_cmd_profile_show, vt_cmd_profile_diff,
     vt_cmd_profile_conflicts, vt_cmd_profile_forecast, vt_cmd_profile_schema;
 
+extern const struct vt_command vt_cmd_mdm_serve, vt_cmd_mdm_devices, vt_cmd_mdm_profile,
+    vt_cmd_mdm_enqueue;
 extern const struct vt_command vt_cmd_drivers, vt_cmd_completion;
 
 /* All of them. */

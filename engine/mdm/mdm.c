@@ -1,5 +1,7 @@
 /* The interface: arguments are checked, requests begun, ended and looked at again. */
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"
@@ -107,10 +109,8 @@ static const struct vt_op_class request_classes[VT_MDM_VERB_COUNT_] = {
     [VT_MDM_DO_SERVE_PACKAGE] = {"mdm.serve_package", abort_request, free_request},
 };
 
-/* Begins a request; takes args over, also on failure. timeout 0: `standard`, or wrong where that is
- * 0, too. */
-static struct vt_op *begin(struct vt_mdm *mdm, enum vt_mdm_verb verb, json_t *args, double timeout,
-                           double standard, vt_op_fn done, void *user, struct vt_error *err)
+struct vt_op *vt__mdm_begin(struct vt_mdm *mdm, enum vt_mdm_verb verb, json_t *args, double timeout,
+                            double standard, vt_op_fn done, void *user, struct vt_error *err)
 {
     const char *name = request_classes[verb].name;
     if (timeout == 0)
@@ -200,13 +200,14 @@ struct vt_op *vt_mdm_enroll(struct vt_mdm *mdm, const struct vt_mdm_enrollment_o
                              opts->topic, "access_rights", (int)opts->access_rights, "rsa",
                              (int)opts->rsa, "valid", opts->valid, "keep_on_remove",
                              (int)opts->keep_on_remove, "display_name", opts->display_name);
-    return begin(mdm, VT_MDM_DO_ENROLL, args, opts->timeout, DEFAULT_S, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_ENROLL, args, opts->timeout, DEFAULT_S, done, user, err);
 }
 
 struct vt_op *vt_mdm_devices(struct vt_mdm *mdm, double timeout, vt_op_fn done, void *user,
                              struct vt_error *err)
 {
-    return begin(mdm, VT_MDM_DO_DEVICES, json_object(), timeout, DEFAULT_S, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_DEVICES, json_object(), timeout, DEFAULT_S, done, user,
+                         err);
 }
 
 struct vt_op *vt_mdm_wait_device(struct vt_mdm *mdm, const struct vt_mdm_wait_opts *opts,
@@ -221,7 +222,7 @@ struct vt_op *vt_mdm_wait_device(struct vt_mdm *mdm, const struct vt_mdm_wait_op
         json_pack("{s:s*, s:s*, s:s*, s:s, s:b, s:f}", "udid", opts->udid, "serial", opts->serial,
                   "enrollment", opts->enrollment, "state", vt_mdm_state_name(opts->state), "seen",
                   (int)opts->seen, "since", vt_wall());
-    return begin(mdm, VT_MDM_DO_WAIT_DEVICE, args, opts->timeout, 0, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_WAIT_DEVICE, args, opts->timeout, 0, done, user, err);
 }
 
 struct vt_op *vt_mdm_push(struct vt_mdm *mdm, const char *udid, double timeout, vt_op_fn done,
@@ -229,8 +230,8 @@ struct vt_op *vt_mdm_push(struct vt_mdm *mdm, const char *udid, double timeout, 
 {
     if (!vt_mdm_supports(mdm, VT_MDM_PUSH, err))
         return NULL;
-    return begin(mdm, VT_MDM_DO_PUSH, json_pack("{s:s}", "udid", udid), timeout, DEFAULT_S, done,
-                 user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_PUSH, json_pack("{s:s}", "udid", udid), timeout, DEFAULT_S,
+                         done, user, err);
 }
 
 struct vt_op *vt_mdm_enqueue(struct vt_mdm *mdm, const struct vt_mdm_command *c, vt_op_fn done,
@@ -249,7 +250,7 @@ struct vt_op *vt_mdm_enqueue(struct vt_mdm *mdm, const struct vt_mdm_command *c,
     }
     json_t *args = json_pack("{s:s, s:O, s:s*, s:b}", "udid", c->udid, "command", c->command,
                              "uuid", c->uuid, "no_push", (int)c->no_push);
-    return begin(mdm, VT_MDM_DO_ENQUEUE, args, c->timeout, DEFAULT_S, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_ENQUEUE, args, c->timeout, DEFAULT_S, done, user, err);
 }
 
 struct vt_op *vt_mdm_wait_answer(struct vt_mdm *mdm, const struct vt_mdm_answer_opts *opts,
@@ -257,7 +258,7 @@ struct vt_op *vt_mdm_wait_answer(struct vt_mdm *mdm, const struct vt_mdm_answer_
 {
     json_t *args = json_pack("{s:s, s:s, s:b}", "udid", opts->udid, "uuid", opts->uuid,
                              "stop_at_not_now", (int)opts->stop_at_not_now);
-    return begin(mdm, VT_MDM_DO_WAIT_ANSWER, args, opts->timeout, 0, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_WAIT_ANSWER, args, opts->timeout, 0, done, user, err);
 }
 
 struct vt_op *vt_mdm_withdraw(struct vt_mdm *mdm, const char *udid, const char *uuid,
@@ -265,8 +266,9 @@ struct vt_op *vt_mdm_withdraw(struct vt_mdm *mdm, const char *udid, const char *
 {
     if (!vt_mdm_supports(mdm, VT_MDM_WITHDRAW, err))
         return NULL;
-    return begin(mdm, VT_MDM_DO_WITHDRAW, json_pack("{s:s, s:s}", "udid", udid, "uuid", uuid),
-                 timeout, DEFAULT_S, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_WITHDRAW,
+                         json_pack("{s:s, s:s}", "udid", udid, "uuid", uuid), timeout, DEFAULT_S,
+                         done, user, err);
 }
 
 struct vt_op *vt_mdm_declare(struct vt_mdm *mdm, const char *udid, const json_t *declaration,
@@ -274,9 +276,9 @@ struct vt_op *vt_mdm_declare(struct vt_mdm *mdm, const char *udid, const json_t 
 {
     if (!vt_mdm_supports(mdm, VT_MDM_DECLARATIONS, err))
         return NULL;
-    return begin(mdm, VT_MDM_DO_DECLARE,
-                 json_pack("{s:s, s:O}", "udid", udid, "declaration", declaration), timeout,
-                 DEFAULT_S, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_DECLARE,
+                         json_pack("{s:s, s:O}", "udid", udid, "declaration", declaration), timeout,
+                         DEFAULT_S, done, user, err);
 }
 
 struct vt_op *vt_mdm_undeclare(struct vt_mdm *mdm, const char *udid, const char *identifier,
@@ -284,9 +286,9 @@ struct vt_op *vt_mdm_undeclare(struct vt_mdm *mdm, const char *udid, const char 
 {
     if (!vt_mdm_supports(mdm, VT_MDM_DECLARATIONS, err))
         return NULL;
-    return begin(mdm, VT_MDM_DO_UNDECLARE,
-                 json_pack("{s:s, s:s}", "udid", udid, "identifier", identifier), timeout,
-                 DEFAULT_S, done, user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_UNDECLARE,
+                         json_pack("{s:s, s:s}", "udid", udid, "identifier", identifier), timeout,
+                         DEFAULT_S, done, user, err);
 }
 
 struct vt_op *vt_mdm_wait_declared(struct vt_mdm *mdm, const char *udid, const char *identifier,
@@ -294,9 +296,9 @@ struct vt_op *vt_mdm_wait_declared(struct vt_mdm *mdm, const char *udid, const c
 {
     if (!vt_mdm_supports(mdm, VT_MDM_DECLARATIONS, err))
         return NULL;
-    return begin(mdm, VT_MDM_DO_WAIT_DECLARED,
-                 json_pack("{s:s, s:s}", "udid", udid, "identifier", identifier), timeout, 0, done,
-                 user, err);
+    return vt__mdm_begin(mdm, VT_MDM_DO_WAIT_DECLARED,
+                         json_pack("{s:s, s:s}", "udid", udid, "identifier", identifier), timeout,
+                         0, done, user, err);
 }
 
 struct vt_op *vt_mdm_serve_package(struct vt_mdm *mdm, const struct vt_mdm_package_opts *opts,
@@ -304,8 +306,16 @@ struct vt_op *vt_mdm_serve_package(struct vt_mdm *mdm, const struct vt_mdm_packa
 {
     if (!vt_mdm_supports(mdm, VT_MDM_PACKAGES, err))
         return NULL;
+    char *path = opts->path ? realpath(opts->path, NULL) : NULL; /* another process may read it */
+    if (!path) {
+        vt_fail_sys(err, opts->path ? errno : EINVAL, "mdm.serve_package", "cannot read %s",
+                    opts->path ? opts->path : "no file");
+        return NULL;
+    }
     json_t *args =
-        json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "path", opts->path, "bundle_id", opts->bundle_id,
+        json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "path", path, "bundle_id", opts->bundle_id,
                   "version", opts->version, "title", opts->title, "address", opts->address);
-    return begin(mdm, VT_MDM_DO_SERVE_PACKAGE, args, opts->timeout, PACKAGE_S, done, user, err);
+    free(path);
+    return vt__mdm_begin(mdm, VT_MDM_DO_SERVE_PACKAGE, args, opts->timeout, PACKAGE_S, done, user,
+                         err);
 }

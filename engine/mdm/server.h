@@ -90,6 +90,11 @@ struct vt_mdm {
 /* Each kind that is built in. */
 extern const struct vt_mdm_class vt_mdm_lab, vt_mdm_lab_client;
 
+/* Begins a request; args are taken over, also on failure. timeout 0: `standard`, or wrong where
+ * that is 0, too. The operation is a struct vt_mdm_request. */
+struct vt_op *vt__mdm_begin(struct vt_mdm *mdm, enum vt_mdm_verb verb, json_t *args, double timeout,
+                            double standard, vt_op_fn done, void *user, struct vt_error *err);
+
 /* Ends a request; `result` is taken over. */
 void vt__mdm_succeed(struct vt_mdm_request *r, json_t *result);
 void vt__mdm_fail(struct vt_mdm_request *r, const struct vt_error *why);

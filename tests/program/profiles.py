@@ -193,6 +193,18 @@ def forms():
             vt.check("bad-signature" in rules(at.lint("forged.mobileconfig", code=1)))
 
 
+def large():
+    """Time grows with the size, not with its square."""
+    content = profile(payload(DOCK, x=list(range(350000)),
+                              y={f"k{i}": i for i in range(60000)}))
+    with Folder() as at:
+        for fmt in (plistlib.FMT_XML, plistlib.FMT_BINARY):
+            at.put("a.mobileconfig", content, fmt)
+            vt.equal(len(at.lint("a.mobileconfig", code=0, timeout=60)), 2)
+            vt.equal(at.run("profile", "diff", "a.mobileconfig", "a.mobileconfig",
+                            timeout=60).returncode, 0)
+
+
 def unreadable():
     with Folder() as at:
         at.put("good.mobileconfig", profile(payload(DOCK)))
@@ -470,5 +482,5 @@ def secrets():
             vt.check("hush" not in out, out)
 
 
-vt.main([clean, each_rule, policies, recursive_schema, places, forms, unreadable, arguments,
+vt.main([clean, each_rule, policies, recursive_schema, places, forms, large, unreadable, arguments,
          several_versions, documents, difference, conflict, schemas, broken_schemas, secrets, rules_are_documented])

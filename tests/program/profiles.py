@@ -200,9 +200,9 @@ def large():
     with Folder() as at:
         for fmt in (plistlib.FMT_XML, plistlib.FMT_BINARY):
             at.put("a.mobileconfig", content, fmt)
-            vt.equal(len(at.lint("a.mobileconfig", code=0, timeout=60)), 2)
+            vt.equal(len(at.lint("a.mobileconfig", code=0, timeout=120)), 2)
             vt.equal(at.run("profile", "diff", "a.mobileconfig", "a.mobileconfig",
-                            timeout=60).returncode, 0)
+                            timeout=120).returncode, 0)
 
 
 def unreadable():

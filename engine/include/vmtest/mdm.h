@@ -339,7 +339,8 @@ struct vt_op *vt_mdm_serve_package(struct vt_mdm *mdm, const struct vt_mdm_packa
  * caller's for the call; it is made from the loop. */
 typedef void (*vt_mdm_event_fn)(const json_t *event, void *user);
 
-/* One listener; NULL takes it away. */
+/* One listener; NULL takes it away. A lab server that runs in another process tells no events: its
+ * waits are served there. */
 void vt_mdm_on_event(struct vt_mdm *mdm, vt_mdm_event_fn fn, void *user);
 
 #endif

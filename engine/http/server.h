@@ -2,8 +2,7 @@
  *
  * One function gets every request, whole, and replies at once or later. Whatever a client sends, it
  * gets a reply with a 4xx status or its connection is closed; nothing else happens. A request body
- * has a Content-Length; one sent in chunks is answered with 411. Each connection ends with its
- * reply. */
+ * has a Content-Length; one sent in chunks is answered with 411. */
 #ifndef VT_HTTP_SERVER_H
 #define VT_HTTP_SERVER_H
 

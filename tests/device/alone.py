@@ -116,6 +116,8 @@ def test_two_profiles_of_one_domain():
     assert device.managed("d") == {"N": 2, "one": True, "two": True}
     device.run("remove", "two")
     assert device.managed("d") == {"N": 1, "one": True}
+    device.run("remove", "one")
+    assert device.managed("d") is None
 
 
 def test_hostile_names():
@@ -189,6 +191,30 @@ def test_server_forgets():
     assert device.installed() == [], "as Apple's devices do"
 
 
+def test_report_that_was_lost():
+    device = new_device("lost")
+    heard, lose = [], [True]
+
+    def answer(_method, _path, body):
+        message = plistlib.loads(body)
+        heard.append((message.get("Status"), message.get("CommandUUID")))
+        if message.get("Status") == "Idle":
+            return 200, plistlib.dumps({"CommandUUID": "c", "Command": {"RequestType": "ProfileList"}})
+        return (500 if message.get("CommandUUID") and lose[0] else 200), b""
+
+    server = Server(answer)
+    identity = payload("com.apple.security.pkcs12", "i", Password="x",
+                       PayloadContent=CA(folder).pkcs12("d4", "x"))
+    device.run("enroll", device.file("e", enrollment(server.url + "/", identity)))
+    device.run("poll", code=1)
+    heard.clear()
+    lose[0] = False
+    device.run("poll")
+    assert heard == [("Acknowledged", "c")], heard
+    device.run("poll")
+    assert heard[1:] == [("Idle", None), ("Acknowledged", "c")], heard
+
+
 def test_secrets_are_private():
     device = new_device("private")
     device.run("install", device.file("p", profile("w", payload(
@@ -202,4 +228,5 @@ def test_secrets_are_private():
 run_cases([test_killed_while_installing, test_killed_while_replacing, test_killed_while_removing,
            test_killed_while_enrolling, test_defaults_and_profiles, test_two_profiles_of_one_domain,
            test_hostile_names, test_lock, test_daemon_wakes, test_server_forgets,
+           test_report_that_was_lost,
            test_secrets_are_private])

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import plistlib
+import ssl
 import subprocess
 import tempfile
 import time
@@ -191,6 +192,37 @@ def test_server_forgets():
     assert device.installed() == [], "as Apple's devices do"
 
 
+def test_tls():
+    device = new_device("tls")
+    devices, servers, other = (CA(pathlib.Path(tempfile.mkdtemp(dir=folder)), name)
+                               for name in ("devices", "servers", "other"))
+    key, cert = servers.issue("server", "IP:127.0.0.1")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    tls.verify_mode = ssl.CERT_REQUIRED  # the identity is the client's certificate
+    tls.load_verify_locations(devices.cert)
+    server = Server(lambda *_: (200, b""), tls)
+
+    def enroll(ca, roots, code, **mdm):
+        identity = payload("com.apple.security.pkcs12", "i", Password="x",
+                           PayloadContent=ca.pkcs12("d", "x"))
+        trusted = [payload("com.apple.security.root", f"r{i}", PayloadContent=root.der())
+                   for i, root in enumerate(roots)]
+        pins = {"ServerURLPinningCertificateUUIDs": [trusted[-1]["PayloadUUID"]],
+                "CheckInURLPinningCertificateUUIDs": [trusted[-1]["PayloadUUID"]]} if mdm else {}
+        return device.run("enroll", device.file("e", enrollment(
+            server.url + "/", identity, extra=trusted, SignMessage=False, **pins)), code=code).stderr
+
+    assert "certificate" in enroll(devices, [], 1), "the server's CA is in no profile"
+    assert enroll(other, [servers], 1), "the server does not know the identity"
+    assert "certificate" in enroll(devices, [servers, other], 1, pinned=True), "pinned to another"
+    assert device.installed() == []
+    enroll(devices, [other, servers], 0, pinned=True)
+    device.run("poll")
+    device.run("unenroll")
+    enroll(devices, [servers], 0)
+
+
 def test_report_that_was_lost():
     device = new_device("lost")
     heard, lose = [], [True]
@@ -228,5 +260,5 @@ def test_secrets_are_private():
 run_cases([test_killed_while_installing, test_killed_while_replacing, test_killed_while_removing,
            test_killed_while_enrolling, test_defaults_and_profiles, test_two_profiles_of_one_domain,
            test_hostile_names, test_lock, test_daemon_wakes, test_server_forgets,
-           test_report_that_was_lost,
+           test_report_that_was_lost, test_tls,
            test_secrets_are_private])

@@ -148,8 +148,7 @@ class Device:
 class Server:
     """An HTTP server whose answers a function of (method, path, body) gives: (status, bytes)."""
 
-    def __init__(self, answer):
-        outer = self
+    def __init__(self, answer, tls=None):
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def any(self):
@@ -166,9 +165,12 @@ class Server:
                 pass
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.http.server_port}"
+        if tls:
+            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True,
+                                               do_handshake_on_connect=False)
+        self.http.handle_error = lambda *_: None  # a handshake that fails is the client's affair
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        assert outer
 
 
 class NanoMDM:

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import plistlib
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ import time
 
 from lab import CA, DEVICE, Device, Server, enrollment, payload, profile, run_cases
 
+SOURCES = pathlib.Path(__file__).resolve().parents[2] / "shim/device"
 folder = pathlib.Path(tempfile.mkdtemp(prefix="vmtest-device-"))
 
 WRITES = ('case $1 in apply) cat >"$VMTEST_ROOT/effect.$VMTEST_KEY" ;; '
@@ -247,6 +249,33 @@ def test_report_that_was_lost():
     assert heard[1:] == [("Idle", None), ("Acknowledged", "c")], heard
 
 
+def test_root_handler():
+    if not shutil.which("jq"):
+        print("     test_root_handler needs jq: it is left out")
+        return
+    device = new_device("root")
+    shutil.copytree(SOURCES / "handlers", device.handlers, symlinks=True, dirs_exist_ok=True)
+    shutil.copy(SOURCES / "lib.sh", device.handlers.parent)
+    certs = device.root / "etc/ssl/certs"
+    certs.mkdir(parents=True)
+    cas = [CA(pathlib.Path(tempfile.mkdtemp(dir=folder)), name) for name in ("old", "a", "b")]
+    bundle = certs / "ca-certificates.crt"
+    bundle.write_bytes(cas[0].cert.read_bytes())
+    before = bundle.read_bytes()
+    for ca, name in zip(cas[1:], "ab"):
+        device.run("install", device.file("p", profile(name, payload(
+            "com.apple.security.root", name + ".1", PayloadContent=ca.der()))))
+    assert bundle.read_bytes() == b"".join(ca.cert.read_bytes() for ca in cas)
+    assert len(list(certs.glob("*.0"))) == 2
+    device.run("remove", "a")
+    assert bundle.read_bytes() == before + cas[2].cert.read_bytes()
+    device.run("remove", "b")
+    assert bundle.read_bytes() == before and [p.name for p in certs.iterdir()] == [bundle.name]
+    wrong = profile("c", payload("com.apple.security.pem", "c.1", PayloadContent=b"nonsense"))
+    assert "no certificate" in device.run("install", device.file("p", wrong), code=1).stderr
+    assert bundle.read_bytes() == before
+
+
 def test_secrets_are_private():
     device = new_device("private")
     device.run("install", device.file("p", profile("w", payload(
@@ -260,5 +289,5 @@ def test_secrets_are_private():
 run_cases([test_killed_while_installing, test_killed_while_replacing, test_killed_while_removing,
            test_killed_while_enrolling, test_defaults_and_profiles, test_two_profiles_of_one_domain,
            test_hostile_names, test_lock, test_daemon_wakes, test_server_forgets,
-           test_report_that_was_lost, test_tls,
+           test_report_that_was_lost, test_tls, test_root_handler,
            test_secrets_are_private])

@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/text.h"
 #include "vmtest/image.h"
+#include "vmtest/mdm.h"
 #include "vmtest/named.h"
 #include "vmtest/run.h"
 #include "vmtest/vm.h"
@@ -187,6 +188,12 @@ static void offer_channels(const char *before, const char *typed)
     offer_all(before, vt_channel_names(), typed);
 }
 
+static void offer_mdm(const char *before, const char *typed)
+{
+    offer(before, "none", typed);
+    offer_all(before, vt_mdm_kinds(), typed);
+}
+
 static void offer_keep(const char *before, const char *typed)
 {
     static const char *const words[] = {"never", "fail", "always", NULL};
@@ -235,9 +242,9 @@ static const struct {
     const char *option;
     void (*offer)(const char *before, const char *typed);
 } option_values[] = {
-    {"driver", offer_drivers},     {"channel", offer_channels}, {"keep", offer_keep},
-    {"output", offer_files},       {"method", offer_methods},   {"image", offer_images},
-    {"fail-on", offer_severities},
+    {"driver", offer_drivers}, {"channel", offer_channels},   {"mdm", offer_mdm},
+    {"keep", offer_keep},      {"output", offer_files},       {"method", offer_methods},
+    {"image", offer_images},   {"fail-on", offer_severities},
 };
 
 /* What an argument is: of commands whose name begins so, from the first place to the last (the

@@ -9,6 +9,7 @@
 #include "core/buf.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "vmtest/mdm.h"
 #include "vmtest/report.h"
 #include "vmtest/run.h"
 #include "vmtest/units.h"
@@ -28,6 +29,9 @@ enum {
     MEMORY,
     DRIVER,
     CHANNEL,
+    MDM,
+    MDM_CREDENTIALS,
+    MDM_CA,
     WAIT
 };
 
@@ -50,6 +54,12 @@ static const struct vt_option options[] = {
     [CHANNEL] = {0, "channel", "KIND",
                  "the way into guests whose suite names none: agent,\n"
                  "ssh, qga (default: what the image prefers)"},
+    [MDM] = {0, "mdm", "KIND[=URL]",
+             "the MDM server of suites that need one: lab (default),\n"
+             "none, lab=running, nanomdm=https://..., ..."},
+    [MDM_CREDENTIALS] = {0, "mdm-credentials", "FILE",
+                         "its credentials (default: the environment)"},
+    [MDM_CA] = {0, "mdm-ca", "FILE", "what its certificate is checked against"},
     [WAIT] = VT_OPTION_WAIT,
     {0},
 };
@@ -72,6 +82,33 @@ static bool check_name(const struct vt_command *self, const char *option, const 
                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "", list.data);
     vt_buf_free(&list);
     return false;
+}
+
+/* "lab", "none", "KIND=URL": only the lab is started here. */
+static bool check_mdm(const struct vt_command *self, const char *word)
+{
+    size_t n = strcspn(word, "=");
+    char *kind = vt_strndup(word, n);
+    bool none = !strcmp(kind, "none");
+    bool good = none || check_name(self, "--mdm", kind, vt_mdm_kinds());
+    bool started_here = none || !strcmp(kind, "lab");
+    if (good && none && word[n]) {
+        vt_cli_usage(self, "--mdm none takes no URL");
+        good = false;
+    } else if (good && (word[n] ? !word[n + 1] : !started_here)) {
+        vt_cli_usage(self, "--mdm %s needs a URL: --mdm %s=https://...", kind, kind);
+        good = false;
+    }
+    vt_free(kind);
+    return good;
+}
+
+static bool parse_mdm(const struct vt_command *self, const char *const *v, struct vt_run_opts *o)
+{
+    o->mdm = v[MDM];
+    o->mdm_credentials = v[MDM_CREDENTIALS];
+    o->mdm_ca = v[MDM_CA];
+    return !v[MDM] || check_mdm(self, v[MDM]);
 }
 
 static bool parse_where(const struct vt_command *self, const char *const *v, struct vt_run_opts *o)
@@ -160,7 +197,8 @@ static int run(const struct vt_command *self, const char *const *values, char **
 {
     struct vt_error err = VT_ERROR_INIT;
     struct vt_run_opts opts = {.suites = (const char *const *)args, .on_event = on_event};
-    if (!parse(self, values, &opts) || !parse_where(self, values, &opts))
+    if (!parse(self, values, &opts) || !parse_where(self, values, &opts) ||
+        !parse_mdm(self, values, &opts))
         return VT_EXIT_USAGE;
     struct vt_progress *progress = new_progress(values[VERBOSE] != NULL);
     opts.user = progress;

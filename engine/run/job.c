@@ -8,12 +8,14 @@
 json_t *vt_job_to_json(const struct vt_job *job)
 {
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:f, s:b, s:b, s:b, s:b, s:b, s:f, "
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:b, s:b, "
+        "s:b, s:b, s:b, s:f, "
         "s:I}",
         "number", job->number, "run_id", job->run_id, "suite", job->suite, "suite_name",
         job->suite_name, "results_dir", job->results_dir, "runtime_dir", job->runtime_dir,
         "scratch_dir", job->scratch_dir, "filter", job->filter, "driver", job->driver, "channel",
-        job->channel, "wait", job->wait, "fail_fast", job->fail_fast, "list_only", job->list_only,
+        job->channel, "mdm", job->mdm, "mdm_credentials", job->mdm_credentials, "mdm_ca",
+        job->mdm_ca, "wait", job->wait, "fail_fast", job->fail_fast, "list_only", job->list_only,
         "dry_run", job->dry_run, "keep_failed", job->keep_failed, "keep_always", job->keep_always,
         "test_timeout", job->test_timeout, "memory_limit", (json_int_t)job->memory_limit);
 }
@@ -41,6 +43,9 @@ enum vt_code vt_job_from_json(const json_t *object, struct vt_job *job, struct v
     job->filter = vt_strdup(vt_json_str(object, "filter", NULL));
     job->driver = vt_strdup(vt_json_str(object, "driver", NULL));
     job->channel = vt_strdup(vt_json_str(object, "channel", NULL));
+    job->mdm = vt_strdup(vt_json_str(object, "mdm", NULL));
+    job->mdm_credentials = vt_strdup(vt_json_str(object, "mdm_credentials", NULL));
+    job->mdm_ca = vt_strdup(vt_json_str(object, "mdm_ca", NULL));
     job->wait = vt_json_num(object, "wait", 0);
     job->fail_fast = vt_json_bool(object, "fail_fast", false);
     job->list_only = vt_json_bool(object, "list_only", false);
@@ -70,5 +75,8 @@ void vt_job_clear(struct vt_job *job)
     vt_free(job->filter);
     vt_free(job->driver);
     vt_free(job->channel);
+    vt_free(job->mdm);
+    vt_free(job->mdm_credentials);
+    vt_free(job->mdm_ca);
     memset(job, 0, sizeof *job);
 }

@@ -111,12 +111,12 @@ static void record_start(struct run *run)
                                               "suite", run->jobs[i].spec.suite_name));
     const struct vt_run_opts *o = run->opts;
     json_t *more = json_pack(
-        "{s:i, s:s, s:s, s:s*, s:o, s:o, s:{s:s?, s:s?, s:s?, s:f, s:b, s:b, s:i, s:f, s:i}}",
+        "{s:i, s:s, s:s, s:s*, s:o, s:o, s:{s:s?, s:s?, s:s?, s:s?, s:f, s:b, s:b, s:i, s:f, s:i}}",
         "version", 1, "vmtest", VT_VERSION, "run", run->folders.run_id, "results",
         run->folders.results, "host", host_facts(), "jobs", jobs, "options", "filter", o->filter,
-        "driver", o->driver, "channel", o->channel, "wait", o->wait, "fail_fast", o->fail_fast,
-        "dry_run", o->dry_run, "jobs", (int)run->limit, "timeout", o->test_timeout, "keep",
-        (int)o->keep);
+        "driver", o->driver, "channel", o->channel, "mdm", o->mdm, "wait", o->wait, "fail_fast",
+        o->fail_fast, "dry_run", o->dry_run, "jobs", (int)run->limit, "timeout", o->test_timeout,
+        "keep", (int)o->keep);
     json_object_update(event, more);
     json_decref(more);
     record_own(run, event);
@@ -321,6 +321,9 @@ static void plan_jobs(struct run *run, struct vt_suite *suites, size_t n)
             .filter = vt_strdup(o->filter),
             .driver = vt_strdup(o->driver),
             .channel = vt_strdup(o->channel),
+            .mdm = vt_strdup(o->mdm),
+            .mdm_credentials = vt_strdup(o->mdm_credentials),
+            .mdm_ca = vt_strdup(o->mdm_ca),
             .wait = o->wait,
             .fail_fast = o->fail_fast,
             .list_only = o->list_only,

@@ -31,6 +31,7 @@ def test_words():
         equal(offered(home, "run", "--driver", "q"), ["qemu"])
         equal(offered(home, "run", "--driver=q"), ["--driver=qemu"])
         equal(offered(home, "run", "--channel", "a"), ["agent"])
+        equal(offered(home, "run", "--mdm", "la"), ["lab"])
         equal(offered(home, "run", "--keep", ""), ["never", "fail", "always"])
         equal(offered(home, "run", "--wait", ""), [":files"])  # its value is joined by '='
         equal(offered(home, "run", ""), [":files"])

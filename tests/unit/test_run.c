@@ -85,10 +85,11 @@ static void test_job_round_trip(void **state)
     (void)state;
     struct vt_job back;
     json_t *sent = json_pack(
-        "{s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:f,s:b,s:b,s:b,s:b,s:b,s:f,s:i}", "number", 3,
-        "run_id", "r", "suite", "/s.lua", "suite_name", "s.lua", "results_dir", "/r", "runtime_dir",
-        "/t", "scratch_dir", "/d", "filter", "a or b", "driver", "sim", "channel", "agent", "wait",
-        1.5, "fail_fast", 1, "list_only", 0, "dry_run", 1, "keep_failed", 1, "keep_always", 0,
+        "{s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:f,s:b,s:b,s:b,s:b,s:b,s:f,s:i}",
+        "number", 3, "run_id", "r", "suite", "/s.lua", "suite_name", "s.lua", "results_dir", "/r",
+        "runtime_dir", "/t", "scratch_dir", "/d", "filter", "a or b", "driver", "sim", "channel",
+        "agent", "mdm", "nanomdm=https://m", "mdm_credentials", "/c", "mdm_ca", "/a", "wait", 1.5,
+        "fail_fast", 1, "list_only", 0, "dry_run", 1, "keep_failed", 1, "keep_always", 0,
         "test_timeout", 2.5, "memory_limit", 1000);
     assert_int_equal(vt_job_from_json(sent, &back, NULL), VT_OK);
     json_t *again = vt_job_to_json(&back);

@@ -21,10 +21,12 @@ struct vt_job {
     char *filter;      /* -k: expression over test names, or NULL */
     char *driver;      /* for VMs whose suite names none, or NULL */
     char *channel;     /* the same */
-    double wait;       /* seconds a VM waits for capacity; 0: it is refused at once */
-    bool fail_fast;    /* -x: stop after the first failure */
-    bool list_only;    /* emit the plan and end */
-    bool dry_run;      /* VMs are simulated: guests answer every command with success, marked */
+    char *mdm;         /* the run's MDM server: "KIND" or "KIND=URL", "none"; NULL: "lab" */
+    char *mdm_credentials, *mdm_ca; /* files, as in vt_mdm_opts, or NULL */
+    double wait;                    /* seconds a VM waits for capacity; 0: it is refused at once */
+    bool fail_fast;                 /* -x: stop after the first failure */
+    bool list_only;                 /* emit the plan and end */
+    bool dry_run; /* VMs are simulated: guests answer every command with success, marked */
     bool keep_failed, keep_always; /* --keep */
     double test_timeout;           /* seconds a test may take where it does not say, > 0 */
     uint64_t memory_limit;         /* bytes of Lua memory */

@@ -16,9 +16,11 @@ struct vt_run_opts {
     const char *filter;        /* -k, or NULL */
     const char *driver;        /* --driver: for VMs whose suite names none; NULL: "qemu" */
     const char *channel;       /* --channel: the same; NULL: what the image prefers */
-    double wait;               /* --wait: seconds a VM waits for capacity; 0: refused at once */
-    bool fail_fast;            /* -x */
-    bool list_only;            /* nothing is run: only `plan` events come */
+    const char *mdm;           /* --mdm: "KIND" or "KIND=URL", "none"; NULL: "lab" */
+    const char *mdm_credentials, *mdm_ca; /* files, as in vt_mdm_opts, or NULL */
+    double wait;    /* --wait: seconds a VM waits for capacity; 0: refused at once */
+    bool fail_fast; /* -x */
+    bool list_only; /* nothing is run: only `plan` events come */
     bool dry_run;
     int jobs;              /* workers at once; 0: half the processors */
     double test_timeout;   /* seconds, more than 0 */

@@ -8,6 +8,7 @@
 
 #include "bind/bind.h"
 #include "errors.h"
+#include "mdm.h"
 #include "task.h"
 #include "vm.h"
 #include "vmtest_lua.h"
@@ -132,6 +133,9 @@ static void push_job(lua_State *L, const struct vt_job *job)
     set_string(L, "scratch", job->scratch_dir);
     set_string(L, "driver", job->driver);
     set_string(L, "channel", job->channel);
+    set_string(L, "mdm", job->mdm);
+    set_string(L, "mdm_credentials", job->mdm_credentials);
+    set_string(L, "mdm_ca", job->mdm_ca);
     lua_pushnumber(L, job->wait);
     lua_setfield(L, -2, "wait");
     set_bool(L, "fail_fast", job->fail_fast);
@@ -157,6 +161,9 @@ static void bind_raw(lua_State *L)
     vtl_bind_exec(L);
     vtl_bind_transfer(L);
     vtl_bind_profile(L);
+    vtl_bind_plist(L);
+    vtl_bind_mdm(L);
+    vtl_bind_mdm_devices(L);
     push_job(L, vtl_host(L)->job);
     lua_setfield(L, -2, "job");
 }
@@ -253,6 +260,7 @@ static int run_state(struct vtl_host *h)
     while (h->tasks)
         vtl_task_free(h->tasks);
     vtl_vms_end(h);
+    vtl_mdms_end(h);
     vtl_snapshots_end(h);
     lua_close(L);
     return code;

@@ -18,6 +18,7 @@
 #include "vmtest/job.h"
 #include "vmtest/loop.h"
 
+struct vtl_mdm;
 struct vtl_task;
 struct vtl_vm;
 
@@ -48,10 +49,11 @@ struct vtl_host {
     int exit_code;                      /* of the last os.exit() */
     double test_began, test_began_wall; /* the running test, on the loop's clock and vtl_now() */
 
-    struct vtl_vm *vms;  /* all that exist */
-    char *snapshots_dir; /* of the job's own snapshots, which go with it; NULL: there are none */
-    bool left_running;   /* a VM was, which may need them */
-    int scope;           /* enum vtl_scope: what a VM made now belongs to */
+    struct vtl_vm *vms;   /* all that exist */
+    struct vtl_mdm *mdms; /* all that are open */
+    char *snapshots_dir;  /* of the job's own snapshots, which go with it; NULL: there are none */
+    bool left_running;    /* a VM was, which may need them */
+    int scope;            /* enum vtl_scope: what a VM made now belongs to */
     bool load_error, infrastructure;
 
     size_t memory, memory_limit, memory_reserve;

@@ -13,8 +13,11 @@ void vtl_bind_vm(lua_State *L);        /* vm_new, vm_start, …, scope, end_scop
 void vtl_bind_snapshots(lua_State *L); /* vm_snapshot, vm_restore, … */
 void vtl_bind_devices(lua_State *L); /* vm_screenshot, vm_send_keys, vm_console_read, vm_share, … */
 void vtl_bind_exec(lua_State *L);    /* vm_exec */
-void vtl_bind_transfer(lua_State *L); /* vm_transfer */
-void vtl_bind_profile(lua_State *L);  /* profile_read, profile_lint, … */
+void vtl_bind_transfer(lua_State *L);    /* vm_transfer */
+void vtl_bind_plist(lua_State *L);       /* plist_parse, json_parse */
+void vtl_bind_mdm(lua_State *L);         /* mdm_open, mdm_enroll, mdm_devices, … */
+void vtl_bind_mdm_devices(lua_State *L); /* mdm_enqueue, mdm_wait_answer, mdm_declare, … */
+void vtl_bind_profile(lua_State *L);       /* profile_read, profile_lint, … */
 
 void vtl_open_coroutines(lua_State *L);
 void vtl_open_os(lua_State *L);

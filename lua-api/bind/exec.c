@@ -5,6 +5,7 @@
 
 #include "bind.h"
 #include "errors.h"
+#include "give.h"
 #include "task.h"
 #include "vm.h"
 #include "vmtest/units.h"
@@ -54,20 +55,6 @@ static void on_output(enum vt_stream stream, const char *data, size_t n, void *u
         call->output_failed = true;
     if (call->output_failed && call->task->op)
         vt_op_cancel(call->task->op);
-}
-
-/* A NULL-terminated array of the strings in the table at `index`, as a userdata on the stack. */
-static const char **string_list(lua_State *L, int index)
-{
-    size_t n = lua_rawlen(L, index);
-    const char **list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, index, (lua_Integer)i + 1);
-        list[i] = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-        lua_pop(L, 1); /* the table keeps it */
-    }
-    list[n] = NULL;
-    return list;
 }
 
 static void set_result(lua_State *L, const struct vt_exec_result *r)
@@ -179,7 +166,7 @@ static void read_opts(lua_State *L, struct vt_exec_opts *o)
     o->output_limit = (size_t)lua_tointeger(L, -1);
     lua_pop(L, 5); /* the table keeps them */
     if (lua_getfield(L, ARG_OPTS, "env") == LUA_TTABLE)
-        o->env = string_list(L, lua_gettop(L));
+        o->env = vtl_string_list(L, lua_gettop(L));
 }
 
 /* vm_exec(vm, command or nil, argv or nil, opts): the table of results */
@@ -195,7 +182,7 @@ static int vm_exec(lua_State *L)
     *c = (struct call){.vm = v, .task = t, .started = vt_loop_now(t->host->loop)};
     read_opts(L, &o);
     if (lua_istable(L, ARG_ARGV))
-        o.argv = c->argv = string_list(L, ARG_ARGV);
+        o.argv = c->argv = vtl_string_list(L, ARG_ARGV);
     else
         o.command = c->command = luaL_checkstring(L, ARG_COMMAND);
     c->input_size = o.input_size;

@@ -79,3 +79,16 @@ int vtl_give_text(lua_State *L, char *data, size_t n)
     free(data);
     return rc == LUA_OK ? 1 : lua_error(L);
 }
+
+const char **vtl_string_list(lua_State *L, int index)
+{
+    size_t n = lua_rawlen(L, index);
+    const char **list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, index, (lua_Integer)i + 1);
+        list[i] = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+        lua_pop(L, 1); /* the table keeps it */
+    }
+    list[n] = NULL;
+    return list;
+}

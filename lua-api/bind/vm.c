@@ -8,6 +8,7 @@
 #include "bind.h"
 #include "errors.h"
 #include "give.h"
+#include "mdm.h"
 
 enum action { START, STOP, KILL, PAUSE, RESUME, REBOOT, RESET, WAIT_STOPPED, ACTION_COUNT };
 
@@ -156,7 +157,8 @@ static int set_scope(lua_State *L)
     return 0;
 }
 
-/* end_scope(n, leave_running): ends the VMs of scope n and of those within it */
+/* end_scope(n, leave_running): ends the VMs of scope n and of those within it, and their MDM
+ * servers */
 static int end_scope(lua_State *L)
 {
     struct vtl_host *h = vtl_host(L);
@@ -166,6 +168,7 @@ static int end_scope(lua_State *L)
         if (v->scope >= from)
             vtl_vm_end(v, lua_toboolean(L, 2));
     }
+    vtl_mdms_end_scope(h, from);
     return 0;
 }
 

@@ -12,7 +12,7 @@
 
 ---What functions of vmtest raise.
 ---@class vmtest.Error
----@field code "invalid"|"not_found"|"timeout"|"canceled"|"unsupported"|"state"|"io"|"no_space"|"guest"|"auth"|"host_key"|"hypervisor"|"image"|"busy"|"limit"|"protocol"|"internal"|"failed"
+---@field code "invalid"|"not_found"|"timeout"|"canceled"|"unsupported"|"state"|"io"|"no_space"|"guest"|"auth"|"host_key"|"hypervisor"|"image"|"busy"|"limit"|"protocol"|"internal"|"failed"|"mdm"
 ---@field op string the operation: "vm.exec"
 ---@field message string what went wrong and why
 ---@field vm? string the VM's name
@@ -23,6 +23,9 @@
 ---@field status? integer exit status, of `vm:sh`
 ---@field signal? string signal, of `vm:sh`
 ---@field console? string what the console had said, of `console:expect`
+---@field error_chain? table[] of a device: {ErrorCode, ErrorDomain, LocalizedDescription, USEnglishDescription}
+---@field request_type? string the command that a device refused or did not answer
+---@field not_now? integer how often it said NotNow
 
 ---@class vmtest.Xfail
 ---@field reason string
@@ -95,6 +98,7 @@
 ---@field tags? string|string[]
 ---@field skip? string reason
 ---@field xfail? string|vmtest.Xfail
+---@field needs? string|string[] "mdm", or "mdm.push" and the like
 
 ---VMs that a function has prepared.
 ---@class vmtest.Fixture

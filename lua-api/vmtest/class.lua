@@ -2,6 +2,7 @@
 local config = require "vmtest.config"
 local fixture = require "vmtest.fixture"
 local marks = require "vmtest.marks"
+local mdm = require "vmtest.mdm"
 local options = require "vmtest.options"
 
 local M = {}
@@ -9,7 +10,7 @@ local M = {}
 local class_spec = {
   image = "string", vm = fixture.vm_table, vms = fixture.vm_tables, fixture = fixture.reference,
   timeout = "duration", reset = config.choice("test", "class", "file", "never"),
-  tags = options.strings, skip = "string", xfail = marks.xfail,
+  tags = options.strings, skip = "string", xfail = marks.xfail, needs = mdm.check_needs,
 }
 
 -- What VMs the class needs: {{key = "web" or nil, opts = checked}, …}, by key.

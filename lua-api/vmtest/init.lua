@@ -3,8 +3,11 @@ local raw = ...
 local class = require "vmtest.class"
 local fixture = require "vmtest.fixture"
 local marks = require "vmtest.marks"
+local mdm = require "vmtest.mdm"
 local options = require "vmtest.options"
+local plist = require "vmtest.plist"
 local profile = require "vmtest.profile"
+local scenario = require "vmtest.scenario"
 local vm = require "vmtest.vm"
 
 local M = {}
@@ -14,6 +17,9 @@ M.test = class.test
 M.fixture = fixture.new
 M.vm = vm.new
 M.profile = profile
+M.mdm = mdm.new
+M.data, M.date, M.array = plist.data, plist.date, plist.array
+M.permutations, M.upgrade_scenario = scenario.permutations, scenario.upgrade
 
 function M.skip(reason) marks.raise("skip", reason) end
 function M.xfail(reason) marks.raise("xfail", reason) end

@@ -8,6 +8,8 @@ local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r"
 -- An array, also where it is empty.
 function M.list(items) return setmetatable(items, List) end
 
+function M.is_list(value) return getmetatable(value) == List or value[1] ~= nil end
+
 -- JSON that is written as it is.
 function M.text(text) return setmetatable({ text = text }, Text) end
 
@@ -23,7 +25,7 @@ local function write_table(value, depth)
   local parts = {}
   local mt = getmetatable(value)
   if mt == Text then return value.text end
-  if value[1] ~= nil or mt == List then
+  if M.is_list(value) then
     for i, member in ipairs(value) do parts[i] = write(member, depth + 1) end
     return "[" .. table.concat(parts, ",") .. "]"
   end

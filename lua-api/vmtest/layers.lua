@@ -6,6 +6,7 @@
 -- Everything here runs in the runner, outside any test, and each step in a guard of its own.
 local raw = ...
 local config = require "vmtest.config"
+local enrollments = require "vmtest.enrollments"
 local outcome = require "vmtest.outcome"
 local vm = require "vmtest.vm"
 
@@ -124,7 +125,7 @@ local function save_all(label, vms)
   local base = raw.snapshots_dir()
   return each(#vms, function(i)
     snapshots = snapshots + 1
-    return raw.vm_snapshot(vms[i], label .. "-" .. snapshots, base, 0, true)
+    return enrollments.snapshot(vms[i], label .. "-" .. snapshots, base, 0, true)
   end)
 end
 

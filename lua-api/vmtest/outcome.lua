@@ -50,6 +50,9 @@ function M.of(how, err, trace)
   if kind == "skip" then return { outcome = "skipped", reason = head(reason) } end
   local failed = failure_text(err)
   if failed then return { outcome = "failed", message = failed, trace = trace } end
+  if raw.is_error(err) and err.assertion then
+    return { outcome = "failed", message = text_of(err), trace = trace }
+  end
   return {
     outcome = "error", message = text_of(err), trace = trace,
     infrastructure = raw.is_error(err) and err.infrastructure or nil,

@@ -4,6 +4,7 @@ local artifacts = require "vmtest.artifacts"
 local Hold = require "vmtest.reset"
 local luaunit = require "vmtest.luaunit"
 local marks = require "vmtest.marks"
+local mdm = require "vmtest.mdm"
 local outcome = require "vmtest.outcome"
 
 local SUITE, CLASS, TEST = 1, 2, 3 -- scopes of VMs
@@ -82,12 +83,23 @@ local function set_up_class(test)
   return result
 end
 
+-- What the class needs besides VMs: nil, or why its tests are skipped or cannot run.
+local function unmet(test)
+  local needs = test.class_marks and test.class_marks.needs
+  if not needs then return nil end
+  local result = call_in_scope(CLASS, "needs", false, test.timeout, mdm.meet, needs)
+  return is_bad(result) and result or nil
+end
+
 function Run:begin_class(test, group)
   self.class, self.class_test, self.class_failed = test.class, test, false
   self.group, self.broken, self.class_begun = group, nil, true
   local instance = test.instance
   if not instance or group.idle then return end
-  if group.hold then
+  self.broken = unmet(test)
+  if self.broken then
+    self.broken.why = "its MDM server could not be had"
+  elseif group.hold then
     self.broken = group.hold:begin()
   elseif type(instance.setupClass) == "function" then
     self.broken = set_up_class(test)

@@ -1,6 +1,7 @@
 -- Snapshots of a VM, as its methods.
 local raw = ...
 local config = require "vmtest.config"
+local enrollments = require "vmtest.enrollments"
 local options = require "vmtest.options"
 
 local VM = {}
@@ -31,13 +32,13 @@ function VM:snapshot(name, opts)
   local op = "vm.snapshot"
   local o = options.check(op, { keep = "boolean", timeout = "duration" }, opts)
   check_name(op, name)
-  return raw.vm_snapshot(self, name, o.keep and raw.snapshot_store() or nil, o.timeout or 0, false)
+  return enrollments.snapshot(self, name, o.keep and raw.snapshot_store() or nil, o.timeout or 0, false)
 end
 
 function VM:restore(name, opts)
   local op = "vm.restore"
   local o = options.check(op, { timeout = "duration" }, opts)
-  raw.vm_restore(self, folder_of(op, self, name), o.timeout or 0)
+  enrollments.restore(self, folder_of(op, self, name), o.timeout or 0)
   return self
 end
 

@@ -1,6 +1,7 @@
 -- VMs: how they are asked for, and the methods of a VM object.
 local raw = ...
 local config = require "vmtest.config"
+local enrollments = require "vmtest.enrollments"
 local options = require "vmtest.options"
 
 local M = {}
@@ -45,7 +46,7 @@ local function make(o, name)
     local dir = config.snapshot_folder(o.snapshot)
     name = unique(name)
     local vm = raw.vm_new_from(dir, name, false)
-    raw.vm_restore(vm, dir, o.boot_timeout or 0)
+    enrollments.restore(vm, dir, o.boot_timeout or 0)
     return vm
   end
   local vm = create(o, name)
@@ -61,7 +62,7 @@ local function make_from(o, dir, vm, name)
     name = unique(name)
     vm = raw.vm_new_from(dir, name, false)
   end
-  raw.vm_restore(vm, dir, o.boot_timeout or 0)
+  enrollments.restore(vm, dir, o.boot_timeout or 0)
   return vm
 end
 
@@ -77,9 +78,9 @@ end
 function VM:clone(opts)
   local op = "vm.clone"
   local o = options.check(op, { name = config.spec.name, timeout = "duration" }, opts)
-  local dir = raw.vm_snapshot(self, unique("clone"), raw.snapshots_dir(), o.timeout or 0, true)
+  local dir = enrollments.snapshot(self, unique("clone"), raw.snapshots_dir(), o.timeout or 0, true)
   local vm = raw.vm_new_from(dir, unique(o.name or raw.vm_name(self)), true)
-  raw.vm_restore(vm, dir, o.timeout or 0)
+  enrollments.restore(vm, dir, o.timeout or 0)
   return vm
 end
 
@@ -320,7 +321,7 @@ function VM:supports(what)
   return raw.vm_supports(self, what)
 end
 
-for _, part in ipairs { "vmtest.devices", "vmtest.snapshots" } do
+for _, part in ipairs { "vmtest.devices", "vmtest.snapshots", "vmtest.enroll", "vmtest.preferences" } do
   for name, method in pairs(require(part)) do VM[name] = method end
 end
 

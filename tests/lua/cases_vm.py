@@ -163,7 +163,10 @@ function testAll()
     wait_until = { { cmd = "x" } }, snapshot = { "x" }, restore = { "x" }, snapshots = {},
     remove_snapshot = { "x" }, clone = {}, screenshot = {}, send_keys = { "a" }, type = { "a" },
     console = {}, share = { { name = "a", path = "/" } }, unshare = { "a" }, mount_share = { "a", "/b" },
-    resize_disk = { "a", "1G" } }
+    resize_disk = { "a", "1G" }, enroll = {}, device = {}, assert_managed = { "a", "b" },
+    assert_not_managed = { "a" }, assert_profile_installed = { "a" },
+    assert_profile_not_installed = { "a" }, assert_effective = { "a" }, preferences_snapshot = {},
+    assert_preferences_as = { {} } }
   local tried = { name = true, destroy = true, is_alive = true }
   for name in pairs(calls) do tried[name] = true end
   for name in pairs(require "vmtest.vm".methods) do assert(tried[name], name) end

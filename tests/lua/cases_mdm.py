@@ -84,6 +84,8 @@ def test_another_value_is_shown(b):
 def test_types_are_told_apart(b):
     said = failure_of(b, WIFI, 'assert_managed("org.example.wifi", "AutoJoin", 1)')
     assert "wanted 1, there is true" in said, said
+    said = failure_of(b, WIFI, 'assert_managed("org.example.wifi", "Priority", "3")')
+    assert 'wanted "3", there is 3' in said, said
     said = failure_of(b, WIFI, 'assert_managed("org.example.wifi", "Key", "\\0\\1")')
     assert "there is <2 bytes: 0001>" in said, said
 
@@ -219,6 +221,53 @@ function testX() vmtest.vm { driver = "sim" }:assert_managed("a", "b", 1) end
     eq(end["outcome"], "error")
     assert "no device that an MDM server can manage" in end["message"], end["message"]
     assert "hint: " in end["message"]
+
+
+# ---- which enrollment a guest holds, through snapshots ----
+
+def test_enrollments_follow_snapshots(b):
+    all_pass(b.run(HEAD + """
+local enrollments = require "vmtest.enrollments"
+local server = {}
+local function enroll(vm)
+  local one = { server = server, udid = "U1" }
+  enrollments.begin(vm, one)
+  return one
+end
+TestA = vmtest.class { vm = { driver = "sim" } }
+function TestA:testRestore()
+  local vm = self.vm
+  vm:snapshot("clean")
+  local first = enroll(vm)
+  first.declared.a = "{}"
+  vm:snapshot("enrolled")
+  first.declared.b = "{}"
+  lu.assertNil(enrollments.of(vm).stale)
+  vm:restore("enrolled")
+  local hold = enrollments.of(vm)
+  lu.assertTrue(hold.enrollment == first and hold.stale)
+  lu.assertEquals(hold.declared, { a = "{}" })
+  enrollments.settled(hold)
+  lu.assertNil(hold.stale)
+  local second = enroll(vm)
+  lu.assertTrue(enrollments.superseded(first))
+  vm:restore("clean")
+  lu.assertNil(enrollments.of(vm))
+  lu.assertNil(vm:device())
+  lu.assertFalse(enrollments.superseded(second))
+end
+function TestA:testClone()
+  local vm = self.vm
+  lu.assertNil(enrollments.of(vm)) -- put back for this test
+  local one = enroll(vm)
+  lu.assertNil(enrollments.twin(vm, one))
+  local clone = vm:clone()
+  lu.assertTrue(enrollments.of(clone).enrollment == one and enrollments.of(clone).stale)
+  lu.assertEquals(enrollments.twin(vm, one).name, clone.name)
+  clone:destroy()
+  lu.assertNil(enrollments.twin(vm, one))
+end
+"""))
 
 
 # ---- orders and upgrades ----

@@ -1,6 +1,8 @@
 """Devices under management: a guest that is this host (mdm_guest.py), and the lab server for real."""
+import os
 import plistlib
 import re
+import subprocess
 import uuid
 
 import mdm_guest
@@ -110,6 +112,32 @@ function testX()
   lu.assertEquals(raises(device.install_profile, device, "profiles/none.mobileconfig").code, "not_found")
   lu.assertEquals(raises(device.install_profile, device, "<plist><dict/></plist>").code, "invalid")
   lu.assertStrContains(raises(device.install_profile, device, "<plist><dict></plist>").message, "1:16")
+end
+"""))
+
+
+def test_a_profile_is_signed(b):
+    identity = os.path.join(b.folder, "signer.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-subj", "/CN=Signer", "-keyout", identity, "-out", identity + ".crt"],
+                   check=True, capture_output=True)
+    with open(identity, "a", encoding="ascii") as file, open(identity + ".crt", encoding="ascii") as crt:
+        file.write(crt.read())
+    b.write("profiles/wifi.mobileconfig", settings("org.example.file", "org.example.file", n=3))
+    subprocess.run(["openssl", "cms", "-sign", "-nodetach", "-binary", "-outform", "DER", "-signer", identity,
+                    "-in", b.folder + "/profiles/wifi.mobileconfig", "-out", b.folder + "/signed.mobileconfig"],
+                   check=True, capture_output=True)
+    all_pass(run(b, """
+function testX()
+  local vm, device = enrolled()
+  device:install_profile("profiles/wifi.mobileconfig", { sign = "signer.pem" })
+  lu.assertEquals(vm:assert_profile_installed("org.example.file").verified, "signed")
+  device:remove_profile("org.example.file")
+  lu.assertEquals(device:install_profile("signed.mobileconfig"), "org.example.file") -- signed before
+  vm:assert_managed("org.example.file", "n", 3)
+  local err = raises(device.install_profile, device, wifi, { sign = "signer.pem.crt" })
+  lu.assertEquals(err.code, "invalid")
+  lu.assertStrContains(err.message, "has no key")
 end
 """))
 
@@ -236,6 +264,24 @@ function testX()
   lu.assertEquals(raises(device.install_application, device, { path = "x" }).code, "invalid")
 end
 """))
+
+
+# Another start of the guest is told by what the device has counted.
+STARTS = """case "$1" in
+/proc/sys/kernel/random/boot_id) /bin/cat /var/lib/vmtest-device/boot 2>/dev/null || echo 0; exit;;
+esac
+exec /bin/cat "$@\""""
+
+
+def test_restart(b):
+    all_pass(run(b, """
+function testX()
+  local _, device = enrolled()
+  lu.assertEquals(device:restart { timeout = "20s" }, device)
+  device:answer("error", "RestartDevice")
+  lu.assertEquals(raises(device.restart, device).code, "mdm")
+end
+""", programs={"cat": STARTS}))
 
 
 def test_unenroll_and_again(b):

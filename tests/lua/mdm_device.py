@@ -149,8 +149,17 @@ def refresh(profiles):
             plistlib.dump(values, file, fmt=plistlib.FMT_BINARY)
 
 
+def unwrapped(profile):
+    """What a signed profile holds."""
+    if not profile.startswith(b"\x30"):
+        return profile
+    return subprocess.run(["openssl", "cms", "-verify", "-noverify", "-inform", "DER"], input=profile,
+                          capture_output=True, check=True).stdout
+
+
 def install(command):
-    profile = plistlib.loads(command["Payload"])
+    signed = command["Payload"].startswith(b"\x30")
+    profile = {**plistlib.loads(unwrapped(command["Payload"])), "Signed": signed}
     if any(p["PayloadType"] == "com.example.broken" for p in profile["PayloadContent"]):
         return error(4001, "Profile Installation Failed")
     profiles = load("profiles", {})
@@ -288,6 +297,7 @@ def profiles_command(words):
     elif words[0] == "show":
         sys.stdout.buffer.write(plistlib.dumps({"_computerlevel": [
             {"ProfileIdentifier": name, "ProfileUUID": e["Profile"]["PayloadUUID"],
+             "ProfileVerificationState": "signed" if e["Profile"].get("Signed") else "unsigned",
              "ProfileItems": [{key: p[key] for key in ("PayloadType", "PayloadIdentifier", "PayloadUUID")}
                               for p in e["Profile"]["PayloadContent"]]}
             for name, e in load("profiles", {}).items()]}))

@@ -104,7 +104,7 @@ struct reading {
     struct vt_error *err;
 };
 
-static plist_t read_value(const json_t *value, const char *key, struct reading *r);
+static plist_t read_value(json_t *value, const char *key, struct reading *r);
 
 static plist_t wrong(struct reading *r, const char *key, const char *why)
 {
@@ -132,7 +132,7 @@ static plist_t read_date(const json_t *text, const char *key, struct reading *r)
     return plist_new_date((int32_t)seconds, 0);
 }
 
-static plist_t read_object(const json_t *object, const char *key, struct reading *r)
+static plist_t read_object(json_t *object, const char *key, struct reading *r)
 {
     const json_t *data = json_object_get(object, "$data"), *date = json_object_get(object, "$date");
     if (json_object_size(object) == 1 && json_is_string(data))
@@ -140,8 +140,7 @@ static plist_t read_object(const json_t *object, const char *key, struct reading
     if (json_object_size(object) == 1 && json_is_string(date))
         return read_date(date, key, r);
     plist_t dict = plist_new_dict();
-    for (void *it = json_object_iter((json_t *)(uintptr_t)object); it;
-         it = json_object_iter_next((json_t *)(uintptr_t)object, it)) {
+    for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
         const char *name = json_object_iter_key(it);
         plist_t value = read_value(json_object_iter_value(it), name, r);
         if (!value) {
@@ -153,7 +152,7 @@ static plist_t read_object(const json_t *object, const char *key, struct reading
     return dict;
 }
 
-static plist_t read_array(const json_t *array, const char *key, struct reading *r)
+static plist_t read_array(json_t *array, const char *key, struct reading *r)
 {
     plist_t node = plist_new_array();
     for (size_t i = 0; i < json_array_size(array); i++) {
@@ -167,7 +166,7 @@ static plist_t read_array(const json_t *array, const char *key, struct reading *
     return node;
 }
 
-static plist_t read_value(const json_t *value, const char *key, struct reading *r)
+static plist_t read_value(json_t *value, const char *key, struct reading *r)
 {
     plist_t node = NULL;
     if (++r->depth > VT_PLIST_MAX_DEPTH)
@@ -206,7 +205,9 @@ enum vt_code vt_plist_from_json(const json_t *value, const char *what, plist_t *
 {
     struct vt_error own = VT_ERROR_INIT;
     struct reading r = {.what = what, .err = &own};
-    *out = value ? read_value(value, "the list", &r) : NULL;
+    json_t *copy = json_deep_copy(value); /* jansson only walks what it might change */
+    *out = copy ? read_value(copy, "the list", &r) : NULL;
+    json_decref(copy);
     if (!*out && !own.code)
         vt_fail(&own, VT_EINVAL, OP, "%s: there is no property list", what);
     return vt_error_copy(err, &own);

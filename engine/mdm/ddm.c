@@ -264,7 +264,7 @@ enum vt_code vt_protocol_declare(struct vt_store *store, const char *udid,
     enum vt_code code = check(declaration, err);
     if (code)
         return code;
-    json_t *copy = json_copy((json_t *)(uintptr_t)declaration);
+    json_t *copy = json_deep_copy(declaration);
     if (!json_is_string(json_object_get(copy, "ServerToken"))) {
         json_object_del(copy, "ServerToken");
         char *content = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);

@@ -66,11 +66,11 @@ static bool set_serial(X509 *cert)
     return ok;
 }
 
-static bool add_ext(X509 *cert, const X509 *issuer, int nid, const char *value)
+static bool add_ext(X509 *cert, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX ctx;
     X509V3_set_ctx_nodb(&ctx);
-    X509V3_set_ctx(&ctx, (X509 *)(uintptr_t)issuer, cert, NULL, NULL, 0);
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
     X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
     bool ok = ext && X509_add_ext(cert, ext, -1);
     X509_EXTENSION_free(ext);
@@ -235,11 +235,11 @@ void vt_cert_der(const X509 *cert, struct vt_buf *out)
     OPENSSL_free(der);
 }
 
-void vt_cert_pem(const X509 *cert, struct vt_buf *out)
+void vt_cert_pem(X509 *cert, struct vt_buf *out)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     char *text;
-    if (bio && PEM_write_bio_X509(bio, (X509 *)(uintptr_t)cert)) {
+    if (bio && PEM_write_bio_X509(bio, cert)) {
         long n = BIO_get_mem_data(bio, &text);
         vt_buf_add(out, text, (size_t)n);
     }

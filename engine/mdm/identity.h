@@ -54,7 +54,7 @@ double vt_cert_expires(const X509 *cert);
 
 /* Appends a certificate's DER or PEM. */
 void vt_cert_der(const X509 *cert, struct vt_buf *out);
-void vt_cert_pem(const X509 *cert, struct vt_buf *out);
+void vt_cert_pem(X509 *cert, struct vt_buf *out);
 
 /* Fails with what OpenSSL says, and empties its queue of errors. */
 enum vt_code vt__ssl_fail(struct vt_error *err, enum vt_code code, const char *op,

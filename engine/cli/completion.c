@@ -260,9 +260,9 @@ static const struct {
     {"vm screenshot", 1, 1, offer_files},  {"vm ", 0, 0, offer_vms},
     {"image build", 0, ANY, offer_files},  {"image import", 0, ANY, offer_files},
     {"image export", 1, ANY, offer_files}, {"image ", 0, ANY, offer_images},
-    {"completion", 0, 0, offer_shells},    {"run", 0, ANY, offer_files},
-    {"list", 0, ANY, offer_files},         {"report", 0, ANY, offer_files},
-    {"profile ", 0, ANY, offer_files},
+    {"suite ", 0, ANY, offer_files},       {"completion", 0, 0, offer_shells},
+    {"run", 0, ANY, offer_files},          {"list", 0, ANY, offer_files},
+    {"report", 0, ANY, offer_files},       {"profile ", 0, ANY, offer_files},
 };
 
 static void offer_value(const struct vt_option *o, const char *before, const char *typed)

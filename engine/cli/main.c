@@ -66,6 +66,7 @@ static const struct vt_command *const commands[] = {
     &vt_cmd_profile_conflicts,
     &vt_cmd_profile_forecast,
     &vt_cmd_profile_schema,
+    &vt_cmd_suite_from_mscp,
     &vt_cmd_drivers,
     &vt_cmd_completion,
 };
@@ -103,6 +104,7 @@ static const struct group {
     {"image", "vmtest image ls"},
     {"profile", "vmtest profile lint wifi.mobileconfig"},
     {"mdm", "vmtest mdm serve"},
+    {"suite", "vmtest suite from-mscp --baseline cis_lvl1 macos_security"},
 };
 #define GROUPS (sizeof groups / sizeof *groups)
 

@@ -72,6 +72,8 @@ extern const struct vt_command vt_cmd_profile_lint, vt_cmd_profile_show, vt_cmd_
 
 extern const struct vt_command vt_cmd_mdm_serve, vt_cmd_mdm_devices, vt_cmd_mdm_profile,
     vt_cmd_mdm_enqueue;
+extern const struct vt_command vt_cmd_suite_from_mscp;
+
 extern const struct vt_command vt_cmd_drivers, vt_cmd_completion;
 
 /* All of them. */

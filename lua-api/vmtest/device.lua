@@ -101,13 +101,24 @@ end
 
 local function is_interrupt(err) return err.op == "test" or err.code == "canceled" end
 
+-- What stood against a wake-up where the device may have been woken nevertheless, or may be later:
+-- its guest starts anew, or is slow. All else is raised.
+local function lost(problem)
+  if raw.is_error(problem) and not is_interrupt(problem)
+      and (problem.code == "timeout" or problem.code == "guest") then
+    return problem.message
+  end
+  error(problem, 0)
+end
+
 -- Wakes the device until wait(seconds) gives its answer, or the time is up.
 local function await(self, op, request, queued, timeout, wait)
   local until_time, last = raw.now() + timeout, { not_now = 0 }
   while true do
     local left = until_time - raw.now()
     if left <= 0 then give_up(self, op, request, queued, timeout, last) end
-    wake(self, op, queued, left)
+    local woken, problem = pcall(wake, self, op, queued, left)
+    if not woken then last.text = last.text or lost(problem) end
     left = math.max(0.1, until_time - raw.now())
     local ok, answer = pcall(wait, queued.pushed and left or math.min(left, SLICE))
     if ok and answer.status ~= "NotNow" then return answer end

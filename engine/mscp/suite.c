@@ -8,8 +8,6 @@
 static const char runtime[] =
     "-- ---- what is done with them ----\n"
     "\n"
-    "local folder = debug.getinfo(1, \"S\").source:match(\"^@(.*/)\") or \"\"\n"
-    "\n"
     "local function is_mac(vm) return vm:exec({ \"/usr/bin/sw_vers\", \"-productName\" }).status "
     "== 0 "
     "end\n"
@@ -26,7 +24,7 @@ static const char runtime[] =
     "local prepared = vmtest.fixture(\"mscp-NAME\", { from = IMAGE }, function(vm)\n"
     "  if #profiles > 0 then\n"
     "    local device = vm:enroll()\n"
-    "    for _, name in ipairs(profiles) do device:install_profile(folder .. name) end\n"
+    "    for _, name in ipairs(profiles) do device:install_profile(name) end\n"
     "  end\n"
     "  if not is_mac(vm) then return end\n"
     "  for _, rule in ipairs(rules) do\n"

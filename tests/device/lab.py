@@ -8,7 +8,6 @@ import os
 import pathlib
 import plistlib
 import queue
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,9 @@ import traceback
 import urllib.error
 import urllib.request
 import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from peers import go_program  # pylint: disable=wrong-import-position
 
 SKIPPED = 77
 DEVICE = os.environ.get("VMTEST_DEVICE", "build/dev/shim/device/vmtest-device")
@@ -30,13 +32,9 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
-def find_tool(name, module):
-    """A program that `go install` brings: $VMTEST_NAME, PATH, or Go's own folder."""
-    told = os.environ.get(f"VMTEST_{name.upper()}")
-    found = told or shutil.which(name) or shutil.which(name, path=os.path.expanduser("~/go/bin"))
-    if not found or not os.access(found, os.X_OK):
-        skip(f"there is no {name}: run: go install {module}")
-    return found
+def find_tool(module):
+    program, why = go_program(module)
+    return program or skip(why)
 
 
 def free_port():
@@ -177,7 +175,7 @@ class NanoMDM:
     """The real server, with a webhook listener for what devices answer."""
 
     def __init__(self, folder, ca, dm=None):
-        program = find_tool("nanomdm", NANOMDM)
+        program = find_tool(NANOMDM)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.events = queue.Queue()

@@ -19,7 +19,7 @@ class Scep:
     """micromdm's scepserver, with a CA of its own."""
 
     def __init__(self):
-        program = find_tool("scepserver", "github.com/micromdm/scep/v2/cmd/scepserver@v2.1.0")
+        program = find_tool("github.com/micromdm/scep/v2/cmd/scepserver@v2.1.0")
         depot = str(folder / "depot")
         subprocess.run([program, "ca", "-init", "-depot", depot], check=True, capture_output=True)
         port = free_port()
@@ -77,7 +77,7 @@ class Declarations:
 
 
 profiles = {}
-find_tool("nanomdm", NANOMDM)  # before anything is started
+find_tool(NANOMDM)  # before anything is started
 scep = Scep()
 declared = Declarations()
 

@@ -15,7 +15,10 @@ import urllib.error
 import urllib.request
 import uuid
 
-driver, where = (os.path.abspath(path) for path in sys.argv[1:3])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from peers import go_program  # pylint: disable=wrong-import-position
+
+driver = os.path.abspath(sys.argv[1])
 VERSION = "v0.9.0"
 KEY, HMAC = "key-" + uuid.uuid4().hex, "hmac-" + uuid.uuid4().hex
 folder = tempfile.mkdtemp()
@@ -28,20 +31,8 @@ def skip(why):
 
 
 def get_nanomdm():
-    program = os.path.join(where, "nanomdm-" + VERSION)
-    if os.path.exists(program):
-        return program
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if not go:
-        skip("there is no Go to build NanoMDM with")
-    os.makedirs(where, exist_ok=True)
-    got = subprocess.run([go, "install", "github.com/micromdm/nanomdm/cmd/nanomdm@" + VERSION],
-                         env=dict(os.environ, GOBIN=where, GOTOOLCHAIN="local"),
-                         capture_output=True, text=True)
-    if got.returncode:
-        skip("NanoMDM cannot be built: " + got.stderr.strip()[-300:])
-    os.rename(os.path.join(where, "nanomdm"), program)
-    return program
+    program, why = go_program("github.com/micromdm/nanomdm/cmd/nanomdm@" + VERSION)
+    return program or skip(why)
 
 
 def free_port():

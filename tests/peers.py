@@ -1,0 +1,29 @@
+"""Programs of others that tests run against and that Go builds: found, or built once."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "build" / "peers"
+
+
+def go_program(module):
+    """The path of the program of "example.org/x/cmd/name@v1.2", or None and why it cannot be had:
+    $VMTEST_NAME, PATH, or what was built before, else `go install`."""
+    package, version = module.split("@")
+    name = package.rsplit("/", 1)[1]
+    found = os.environ.get(f"VMTEST_{name.upper()}") or shutil.which(name)
+    built = FOLDER / f"{name}-{version}"
+    if found or built.exists():
+        return found or str(built), None
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if not go:
+        return None, f"there is no {name}, and no Go to build it with"
+    place = FOLDER / f".{os.getpid()}"
+    got = subprocess.run([go, "install", module], capture_output=True, text=True, check=False,
+                         env=dict(os.environ, GOBIN=str(place), GOTOOLCHAIN="local"))
+    if got.returncode:
+        return None, f"{name} cannot be built: {got.stderr.strip()[-300:]}"
+    os.replace(place / name, built)
+    place.rmdir()
+    return str(built), None

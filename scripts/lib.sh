@@ -29,6 +29,8 @@ packages_of() { # MANAGER:PURPOSE
     apt:test)
         echo libcmocka-dev lua5.4 python3 openssh-client openssh-server openssh-sftp-server \
             dropbear-bin openssl curl procps nbdkit qemu-guest-agent iproute2 scep jq
+        # NanoMDM and scepserver, which the tests build by `go install`
+        command -v go >/dev/null || [[ -x /usr/local/go/bin/go ]] || echo golang-go
         # arm64 guests on an x86-64 host, and their agent
         [[ $(uname -m) != x86_64 ]] ||
             echo qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross

@@ -218,7 +218,15 @@ VERB(kill, kill_vm)
 VERB(pause, pause_vm)
 VERB(resume, resume)
 VERB(reboot, reboot)
-VERB(reset, reset)
+
+enum { RESET_WAIT = 1 };
+
+static int run_reset(const struct vt_command *self, const char *const *values, char **args)
+{
+    const char *const own[] = {
+        [TIMEOUT] = values[TIMEOUT], [NOW] = NULL, [WAIT] = values[RESET_WAIT]};
+    return run_verb(self, own, args, reset);
+}
 
 static const char names_are[] =
     "NAME is a named VM, or one that a run left running (RUN/NAME where several are called so);\n"
@@ -279,8 +287,9 @@ const struct vt_command vt_cmd_vm_reboot = {
     .run = run_reboot,
 };
 
-static const struct vt_option time_options[] = {
+static const struct vt_option reset_options[] = {
     [TIMEOUT] = {0, "timeout", "TIME", "for its guest to answer, where it runs"},
+    [RESET_WAIT] = VT_OPTION_WAIT,
     {0},
 };
 
@@ -291,7 +300,7 @@ const struct vt_command vt_cmd_vm_reset = {
     .details = "What they have written since is lost; one that runs is started again.\n"
                "'student-{1..20}' stands for twenty VMs.",
     .example = "vmtest vm reset 'student-{1..20}'",
-    .options = time_options,
+    .options = reset_options,
     .min_args = 1,
     .max_args = -1,
     .run = run_reset,

@@ -6,6 +6,7 @@ import os
 import random
 import select
 import signal
+import socket
 import time
 
 from vt import Home, check, contains, equal, main, need_image
@@ -246,7 +247,48 @@ def test_interrupted_start():
         equal(qemus(home), [])
 
 
+def unplug(home, name, device):
+    """Takes a device away behind vmtest's back, as a guest may that was asked before."""
+    state = next(path.parent for path in home.runtime.rglob("vm.json") if path.parent.name == name)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(state / "qmp"))
+        with s.makefile("rw") as qmp:
+            qmp.readline()
+            for command in ({"execute": "qmp_capabilities"},
+                            {"execute": "device_del", "arguments": {"id": device}}):
+                qmp.write(json.dumps(command) + "\n")
+                qmp.flush()
+            while json.loads(qmp.readline()).get("data", {}).get("device") != device:
+                pass
+
+
+def test_a_share_comes_and_goes():
+    """Each command is a process of its own: what one gave, another takes away."""
+    if os.geteuid():
+        print("virtiofsd needs root: not tested")
+        return
+    with Vms() as home:
+        home.create("web")
+        home.vm("start", "web")
+        (home.work / "plain").mkdir()
+        (home.work / "plain" / "file").write_text("from the host\n")
+        home.vm("share", "web", "name=src,path=plain,read-only")
+        contains(home.vm("share", "web", "name=src,path=plain", code=3).stderr, "already")
+        contains(home.vm("snapshot", "web", "no", code=2).stderr, '"src"')
+        home.vm("exec", "web", "mkdir /s; for i in $(seq 50); do mount -t virtiofs src /s && break;"
+                " sleep 0.2; done; cat /s/file && ! touch /s/new")
+        home.vm("exec", "web", "umount /s")
+        unplug(home, "web", "slot0")
+        home.vm("unshare", "web", "src")
+        contains(home.vm("unshare", "web", "src", code=2).stderr, 'no share "src"')
+        home.vm("share", "web", "name=src,path=plain")
+        home.vm("unshare", "web", "src")
+        home.vm("snapshot", "web", "yes")
+        home.vm("rm", "--force", "web")
+        equal(qemus(home), [])
+
+
 need_image()
-main([test_a_life, test_a_training_lab, test_snapshots_and_clones_of_a_running_vm,
+main([test_a_life, test_a_training_lab, test_a_share_comes_and_goes, test_snapshots_and_clones_of_a_running_vm,
       test_two_commands_at_once, test_a_run_that_holds_a_vm,
       test_killed_in_the_middle_of_a_start, test_interrupted_start])

@@ -11,7 +11,7 @@
 #include "driver/qemu/argv.h"
 #include "driver/qemu/share.h"
 
-#define UNPLUG_S 2.0 /* for the guest to let go of a share; scaled */
+#define UNPLUG_S 15.0 /* for a guest to give up what it does not use: Linux takes 5 s at most */
 #define ID_MAX 16
 
 struct slot {
@@ -22,9 +22,9 @@ struct slot {
 
 struct vt_qemu_slots {
     struct slot v[VT_QEMU_SLOTS];
-    struct slot *at;  /* of the operation under way */
+    struct slot *at;  /* of the operation under way, or of the reply that QEMU owes */
     struct vt_op *op; /* or NULL */
-    bool abandoned;   /* its op was forgotten: QEMU's reply frees the slot or leaves it */
+    bool pending;     /* QEMU owes a reply, also where the operation was forgotten meanwhile */
     struct vt_timer unplug;
 };
 
@@ -80,7 +80,7 @@ void vt_qemu_slots_end(struct vt_qemu *q)
 {
     vt_timer_clear(&q->slots->unplug);
     q->slots->at = NULL;
-    q->slots->abandoned = false;
+    q->slots->pending = false;
     for (size_t i = 0; i < VT_QEMU_SLOTS; i++)
         release(&q->slots->v[i]);
 }
@@ -125,8 +125,8 @@ static void finish(struct vt_qemu *q, const struct vt_error *why)
 {
     struct vt_op *op = q->slots->op;
     q->slots->op = NULL;
-    q->slots->at = NULL;
-    q->slots->abandoned = false;
+    if (!q->slots->pending)
+        q->slots->at = NULL;
     vt_timer_clear(&q->slots->unplug);
     if (op && why)
         vt_op_fail(op, why);
@@ -139,9 +139,16 @@ void vt_qemu_slots_forget(struct vt_qemu *q, const struct vt_op *op)
     struct vt_qemu_slots *slots = q->slots;
     if (!slots->op || (op && slots->op != op))
         return;
-    slots->op = NULL;
-    slots->abandoned = q->qmp != NULL; /* what was asked of QEMU goes on */
+    slots->op = NULL; /* what was asked of QEMU goes on */
+    if (!slots->pending)
+        slots->at = NULL;
     vt_timer_clear(&slots->unplug);
+}
+
+static void ask(struct vt_qemu *q, const char *command, json_t *arguments, vt_qmp_reply_fn fn)
+{
+    q->slots->pending = true;
+    vt_qmp_command(q->qmp, command, arguments, fn, q);
 }
 
 static enum vt_code begin(struct vt_qemu *q, const char *what, struct vt_op *op,
@@ -149,7 +156,7 @@ static enum vt_code begin(struct vt_qemu *q, const char *what, struct vt_op *op,
 {
     if (!q->qmp)
         return vt_fail(err, VT_ESTATE, what, "VM %s does not run", q->config->name);
-    if (q->slots->op || q->slots->abandoned)
+    if (q->slots->op || q->slots->pending)
         return vt_fail(err, VT_EBUSY, what, "VM %s: another share is being given or taken away",
                        q->config->name);
     q->slots->op = op;
@@ -189,6 +196,7 @@ static void on_given(const json_t *result, const struct vt_error *why, void *use
     struct vt_qemu *q = user;
     struct slot *s = q->slots->at;
     (void)result;
+    q->slots->pending = false;
     char *link = path_of(q, index_of(q, s), suffix_of(s->own.read_only));
     unlink(link); /* QEMU has the folder open */
     vt_free(link);
@@ -207,6 +215,7 @@ static void on_chardev(const json_t *result, const struct vt_error *why, void *u
     size_t i = index_of(q, s);
     char id[ID_MAX], chardev[ID_MAX], port[ID_MAX];
     (void)result;
+    q->slots->pending = false;
     if (why) {
         release(s);
         finish(q, why);
@@ -215,10 +224,10 @@ static void on_chardev(const json_t *result, const struct vt_error *why, void *u
     id_of(i, "", id);
     id_of(i, "-fs", chardev);
     id_of(i, "-port", port);
-    vt_qmp_command(q->qmp, "device_add",
-                   json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "vhost-user-fs-pci", "id", id,
-                             "chardev", chardev, "tag", s->own.name, "bus", port),
-                   on_given, q);
+    ask(q, "device_add",
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "vhost-user-fs-pci", "id", id, "chardev",
+                  chardev, "tag", s->own.name, "bus", port),
+        on_given);
 }
 
 static void give_virtiofs(struct vt_qemu *q, struct slot *s)
@@ -226,10 +235,10 @@ static void give_virtiofs(struct vt_qemu *q, struct slot *s)
     char chardev[ID_MAX];
     id_of(index_of(q, s), "-fs", chardev);
     json_t *address = json_pack("{s:s, s:{s:s}}", "type", "unix", "data", "path", s->share.socket);
-    vt_qmp_command(q->qmp, "chardev-add",
-                   json_pack("{s:s, s:{s:s, s:{s:o, s:b}}}", "id", chardev, "backend", "type",
-                             "socket", "data", "addr", address, "server", 0),
-                   on_chardev, q);
+    ask(q, "chardev-add",
+        json_pack("{s:s, s:{s:s, s:{s:o, s:b}}}", "id", chardev, "backend", "type", "socket",
+                  "data", "addr", address, "server", 0),
+        on_chardev);
 }
 
 static enum vt_code give_9p(struct vt_qemu *q, struct slot *s, struct vt_error *err)
@@ -245,10 +254,10 @@ static enum vt_code give_9p(struct vt_qemu *q, struct slot *s, struct vt_error *
     if (symlink(s->own.path, link))
         code = vt_fail_sys(err, errno, SHARE, "cannot make the link %s", link);
     else
-        vt_qmp_command(q->qmp, "device_add",
-                       json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-9p-pci", "id", id,
-                                 "fsdev", fsdev, "mount_tag", s->own.name, "bus", port),
-                       on_given, q);
+        ask(q, "device_add",
+            json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-9p-pci", "id", id, "fsdev",
+                      fsdev, "mount_tag", s->own.name, "bus", port),
+            on_given);
     vt_free(link);
     return code;
 }
@@ -316,15 +325,32 @@ static void on_late(struct vt_timer *timer)
     finish(q, &why);
 }
 
+/* The slot is free, whatever held it. */
+static void clear(struct vt_qemu *q, struct slot *s)
+{
+    remove_chardev(q, s);
+    release(s);
+    vt_vm_changed(q->vm);
+    if (q->slots->at == s)
+        finish(q, NULL);
+}
+
+/* A process before this one may have asked already: the device is on its way out, or gone. */
 static void on_asked(const json_t *result, const struct vt_error *why, void *user)
 {
     struct vt_qemu *q = user;
+    struct slot *s = q->slots->at;
     (void)result;
-    if (!q->slots->at) /* it is gone already */
-        return;
-    if (why || !q->slots->op) {
-        q->slots->at->leaving = !why;
+    q->slots->pending = false;
+    if (!s->own.name) { /* the event came first */
+        finish(q, NULL);
+    } else if (why && strstr(why->message, "not found")) {
+        clear(q, s);
+    } else if (why && !strstr(why->message, "already in the process of unplug")) {
+        s->leaving = false;
         finish(q, why);
+    } else if (!q->slots->op) { /* forgotten, or late */
+        q->slots->at = NULL;
     }
 }
 
@@ -346,14 +372,13 @@ void vt_qemu_unshare(void *instance, const char *name, struct vt_op *op)
         vt_op_fail(op, &why);
         return;
     }
-    double scale = vt_vm_time_scale(q->vm);
     q->slots->at = s;
-    vt_timer_set(&q->slots->unplug, q->loop, UNPLUG_S * scale, on_late, q);
+    vt_timer_set(&q->slots->unplug, q->loop, UNPLUG_S, on_late, q);
     bool again = s->leaving;
     s->leaving = true;
     id_of(index_of(q, s), "", id);
     if (!again) /* QEMU takes no second request while the first waits */
-        vt_qmp_command(q->qmp, "device_del", json_pack("{s:s}", "id", id), on_asked, q);
+        ask(q, "device_del", json_pack("{s:s}", "id", id), on_asked);
 }
 
 void vt_qemu_slots_deleted(struct vt_qemu *q, const json_t *data)
@@ -365,11 +390,7 @@ void vt_qemu_slots_deleted(struct vt_qemu *q, const json_t *data)
         id_of(i, "", id);
         if (!s->own.name || strcmp(device, id) != 0)
             continue;
-        remove_chardev(q, s);
-        release(s);
-        vt_vm_changed(q->vm);
-        if (q->slots->at == s)
-            finish(q, NULL);
+        clear(q, s);
     }
 }
 

@@ -17,7 +17,7 @@ void vtl_bind_transfer(lua_State *L);    /* vm_transfer */
 void vtl_bind_plist(lua_State *L);       /* plist_parse, json_parse */
 void vtl_bind_mdm(lua_State *L);         /* mdm_open, mdm_enroll, mdm_devices, … */
 void vtl_bind_mdm_devices(lua_State *L); /* mdm_enqueue, mdm_wait_answer, mdm_declare, … */
-void vtl_bind_profile(lua_State *L);       /* profile_read, profile_lint, … */
+void vtl_bind_profile(lua_State *L);     /* profile_read, profile_lint, … */
 
 void vtl_open_coroutines(lua_State *L);
 void vtl_open_os(lua_State *L);

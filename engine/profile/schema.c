@@ -3,11 +3,11 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "core/fs.h"
 #include "core/mem.h"
 #include "profile/facts.h"
+#include "yaml/yaml.h"
 
 #define OP "profile.schema"
 #define MAX_FILE (4u << 20)
@@ -15,7 +15,7 @@
 #define MAX_LISTS 100000
 
 struct compiler {
-    yaml_document_t doc;
+    struct vt_yaml *yaml;
     const char *what;
     struct vt_buf *types, *lists;
     int *count;
@@ -31,29 +31,11 @@ static enum vt_code bad(const struct compiler *c, const yaml_node_t *node, const
                    node ? node->start_mark.line + 1 : 1, why);
 }
 
-static const char *scalar(const yaml_node_t *node)
-{
-    return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
-}
-
-static yaml_node_t *member(struct compiler *c, const yaml_node_t *map, const char *key)
-{
-    if (!map || map->type != YAML_MAPPING_NODE)
-        return NULL;
-    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top;
-         p++) {
-        const char *name = scalar(yaml_document_get_node(&c->doc, p->key));
-        if (name && !strcmp(name, key))
-            return yaml_document_get_node(&c->doc, p->value);
-    }
-    return NULL;
-}
-
 /* "\tname:value"; a value may not hold what separates fields. */
 static enum vt_code put(struct compiler *c, struct vt_buf *out, const char *name,
                         const yaml_node_t *value)
 {
-    const char *text = scalar(value);
+    const char *text = vt_yaml_text(value);
     if (!text || strpbrk(text, "\t\n") || strlen(text) != value->data.scalar.length)
         return bad(c, value, "a value that is not one line of text");
     vt_buf_printf(out, "\t%s%s%s", name, *name ? ":" : "", text);
@@ -69,8 +51,8 @@ static enum vt_code put_flags(struct compiler *c, struct vt_buf *out, const yaml
         {"userapprovedmdm", "uamdm"}, {"supervised", "sup"},    {"allowmanualinstall", "manual"},
     };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-        const yaml_node_t *value = member(c, mac, flags[i].key);
-        const char *text = scalar(value);
+        const yaml_node_t *value = vt_yaml_member(c->yaml, mac, flags[i].key);
+        const char *text = vt_yaml_text(value);
         if (!value)
             continue;
         if (!text || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))
@@ -84,10 +66,11 @@ static enum vt_code put_availability(struct compiler *c, struct vt_buf *out, yam
 {
     static const char *const versions[][2] = {
         {"introduced", "in"}, {"deprecated", "dep"}, {"removed", "rm"}};
-    const yaml_node_t *mac = member(c, member(c, of, "supportedOS"), "macOS");
+    const yaml_node_t *mac =
+        vt_yaml_member(c->yaml, vt_yaml_member(c->yaml, of, "supportedOS"), "macOS");
     enum vt_code code = VT_OK;
     for (size_t i = 0; !code && i < 3; i++) {
-        const yaml_node_t *value = member(c, mac, versions[i][0]);
+        const yaml_node_t *value = vt_yaml_member(c->yaml, mac, versions[i][0]);
         if (value)
             code = put(c, out, versions[i][1], value);
     }
@@ -100,7 +83,7 @@ static enum vt_code put_list(struct compiler *c, struct vt_buf *out, const yaml_
 {
     if (sequence->type != YAML_SEQUENCE_NODE)
         return bad(c, sequence, "keys that are no list");
-    size_t id = (size_t)(sequence - c->doc.nodes.start);
+    size_t id = (size_t)(sequence - c->yaml->document.nodes.start);
     if (!c->list_of[id]) {
         if (*c->count >= MAX_LISTS)
             return vt_fail(c->err, VT_ELIMIT, OP, "%s: more than %d lists", c->what, MAX_LISTS);
@@ -113,14 +96,16 @@ static enum vt_code put_list(struct compiler *c, struct vt_buf *out, const yaml_
 
 static enum vt_code put_ranges(struct compiler *c, struct vt_buf *out, const yaml_node_t *key)
 {
-    const yaml_node_t *list = member(c, key, "rangelist"), *range = member(c, key, "range");
-    const yaml_node_t *min = member(c, range, "min"), *max = member(c, range, "max");
+    const yaml_node_t *list = vt_yaml_member(c->yaml, key, "rangelist"),
+                      *range = vt_yaml_member(c->yaml, key, "range");
+    const yaml_node_t *min = vt_yaml_member(c->yaml, range, "min"),
+                      *max = vt_yaml_member(c->yaml, range, "max");
     enum vt_code code = VT_OK;
     if (list && list->type != YAML_SEQUENCE_NODE)
         return bad(c, list, "a rangelist that is no list");
     for (const yaml_node_item_t *i = list ? list->data.sequence.items.start : NULL;
          !code && list && i < list->data.sequence.items.top; i++)
-        code = put(c, out, "is", yaml_document_get_node(&c->doc, *i));
+        code = put(c, out, "is", yaml_document_get_node(&c->yaml->document, *i));
     if (!code && min)
         code = put(c, out, "min", min);
     if (!code && max)
@@ -131,14 +116,14 @@ static enum vt_code put_ranges(struct compiler *c, struct vt_buf *out, const yam
 static enum vt_code put_key(struct compiler *c, yaml_node_t *key)
 {
     struct vt_buf *out = c->lists;
-    const yaml_node_t *subkeys = member(c, key, "subkeys");
-    const char *kind = scalar(member(c, key, "type"));
-    const char *presence = scalar(member(c, key, "presence"));
+    const yaml_node_t *subkeys = vt_yaml_member(c->yaml, key, "subkeys");
+    const char *kind = vt_yaml_text(vt_yaml_member(c->yaml, key, "type"));
+    const char *presence = vt_yaml_text(vt_yaml_member(c->yaml, key, "presence"));
     size_t n = kind ? strlen(kind) : 0;
     if (n < 3 || kind[0] != '<' || kind[n - 1] != '>')
         return bad(c, key, "a key without a <type>");
     vt_buf_puts(out, "key");
-    enum vt_code code = put(c, out, "", member(c, key, "key"));
+    enum vt_code code = put(c, out, "", vt_yaml_member(c->yaml, key, "key"));
     vt_buf_printf(out, "\t%.*s\t%s", (int)n - 2, kind + 1,
                   presence && !strcmp(presence, "required") ? "required"
                   : presence                                ? "optional"
@@ -157,11 +142,11 @@ static enum vt_code put_lists(struct compiler *c)
 {
     enum vt_code code = VT_OK;
     for (size_t i = 0; !code && i < c->queued; i++) {
-        const yaml_node_t *list = c->doc.nodes.start + c->queue[i];
+        const yaml_node_t *list = c->yaml->document.nodes.start + c->queue[i];
         vt_buf_puts(c->lists, "list\n");
         for (const yaml_node_item_t *item = list->data.sequence.items.start;
              !code && item < list->data.sequence.items.top; item++)
-            code = put_key(c, yaml_document_get_node(&c->doc, *item));
+            code = put_key(c, yaml_document_get_node(&c->yaml->document, *item));
         if (!code && c->lists->len > MAX_TEXT)
             code = vt_fail(c->err, VT_ELIMIT, OP, "%s: the schema is too large", c->what);
     }
@@ -170,15 +155,16 @@ static enum vt_code put_lists(struct compiler *c)
 
 static enum vt_code compile(struct compiler *c)
 {
-    yaml_node_t *root = yaml_document_get_root_node(&c->doc);
-    yaml_node_t *payload = member(c, root, "payload"), *keys = member(c, root, "payloadkeys");
-    size_t nodes = (size_t)(c->doc.nodes.top - c->doc.nodes.start);
+    yaml_node_t *root = vt_yaml_root(c->yaml);
+    yaml_node_t *payload = vt_yaml_member(c->yaml, root, "payload"),
+                *keys = vt_yaml_member(c->yaml, root, "payloadkeys");
+    size_t nodes = (size_t)(c->yaml->document.nodes.top - c->yaml->document.nodes.start);
     if (!payload || !keys)
         return bad(c, root, "no schema of a payload: it lacks payload or payloadkeys");
     c->list_of = vt_calloc(nodes, sizeof *c->list_of);
     c->queue = vt_calloc(nodes, sizeof *c->queue);
     vt_buf_puts(c->types, "type");
-    enum vt_code code = put(c, c->types, "", member(c, payload, "payloadtype"));
+    enum vt_code code = put(c, c->types, "", vt_yaml_member(c->yaml, payload, "payloadtype"));
     if (!code)
         code = put_list(c, c->types, keys);
     if (!code)
@@ -196,18 +182,9 @@ enum vt_code vt_schema_compile(const void *yaml, size_t n, const char *what, str
 {
     struct vt_error own = VT_ERROR_INIT;
     struct compiler c = {.what = what, .types = types, .lists = lists, .count = count, .err = &own};
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        abort(); /* no memory */
-    yaml_parser_set_input_string(&parser, yaml, n);
-    if (!yaml_parser_load(&parser, &c.doc)) {
-        vt_fail(&own, VT_EINVAL, OP, "%s:%zu:%zu: %s", what, parser.problem_mark.line + 1,
-                parser.problem_mark.column + 1, parser.problem ? parser.problem : "no YAML");
-    } else {
+    if (!vt_yaml_parse(yaml, n, what, &c.yaml, &own))
         compile(&c);
-        yaml_document_delete(&c.doc);
-    }
-    yaml_parser_delete(&parser);
+    vt_yaml_free(c.yaml);
     return vt_error_copy(err, &own);
 }
 

@@ -26,8 +26,8 @@ enum vt_code vt_yaml_parse(const void *data, size_t n, const char *what, struct 
         yaml->what = vt_strdup(what);
         *out = yaml;
     } else {
-        vt_fail(err, VT_EINVAL, OP, "%s:%zu: %s", what, parser.problem_mark.line + 1,
-                parser.problem ? parser.problem : "not YAML");
+        vt_fail(err, VT_EINVAL, OP, "%s:%zu:%zu: %s", what, parser.problem_mark.line + 1,
+                parser.problem_mark.column + 1, parser.problem ? parser.problem : "not YAML");
         vt_free(yaml);
     }
     yaml_parser_delete(&parser);

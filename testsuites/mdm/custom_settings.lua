@@ -20,12 +20,6 @@ function TestCustomSettings:testDelivered()
   self.vm:assert_managed("org.example.app", "Paths", { "/a", "/b" })
 end
 
-function TestCustomSettings:testRead()
-  self.device:install_profile "profiles/custom-settings.mobileconfig"
-  local file = "/Library/Managed Preferences/org.example.app"
-  lu.assertEquals(self.vm:exec({ "defaults", "read", file, "Level" }).stdout, "7\n")
-end
-
 -- Nothing that a profile set stays when it is gone.
 function TestCustomSettings:testNoResidue()
   local before = self.vm:preferences_snapshot()

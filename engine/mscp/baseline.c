@@ -323,7 +323,7 @@ enum vt_code vt_mscp_load(const char *dir, const char *name, const struct vt_msc
     else
         vt_yaml_load(path, &yaml, &why);
     vt_free(path);
-    if (why.code)
+    if (!yaml)
         return vt_error_copy(err, &why);
     const yaml_node_t *root = vt_yaml_root(yaml), *section;
     const char *parent = vt_yaml_text(vt_yaml_member(yaml, root, "parent_values"));

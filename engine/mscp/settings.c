@@ -1,7 +1,6 @@
 #include "mscp/settings.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -196,17 +195,13 @@ void vt_mscp_lua_text(struct vt_buf *out, const char *text)
         short_text(out, text);
         return;
     }
-    char level[32] = "", closing[40];
-    do { /* the first level whose end is not in the text, also not by a last "]" */
-        snprintf(closing, sizeof closing, "]%s", level);
-        if (!strstr(text, closing))
-            break;
-        strcat(level, "=");
-    } while (strlen(level) + 1 < sizeof level);
-    if (strlen(level) + 1 == sizeof level)
-        short_text(out, text);
-    else
-        vt_buf_printf(out, "[%s[\n%s]%s]", level, text, level);
+    struct vt_buf end = VT_BUF_INIT; /* "]", "]=", …: the first that is not in the text */
+    vt_buf_putc(&end, ']');
+    while (strstr(text, end.data))
+        vt_buf_putc(&end, '=');
+    const char *level = end.data + 1;
+    vt_buf_printf(out, "[%s[\n%s]%s]", level, text, level);
+    vt_buf_free(&end);
 }
 
 static void lua_members(struct vt_buf *out, plist_t value)

@@ -293,19 +293,21 @@ void vt_qemu_share(void *instance, const struct vt_share *share, struct vt_op *o
         return;
     }
     struct slot *s = free_slot(q, share, &why);
-    if (s) {
-        q->slots->at = s;
-        take(q, s, share, by_virtiofs(q, share));
-        vt_qemu_share_serve(q, &s->share, SHARE, &why);
+    if (!s) {
+        finish(q, &why);
+        return;
     }
-    if (!why.code && s->share.virtiofs)
-        give_virtiofs(q, s);
-    else if (!why.code)
-        give_9p(q, s, &why);
+    q->slots->at = s;
+    take(q, s, share, by_virtiofs(q, share));
+    if (!vt_qemu_share_serve(q, &s->share, SHARE, &why)) {
+        if (s->share.virtiofs)
+            give_virtiofs(q, s);
+        else
+            give_9p(q, s, &why);
+    }
     if (!why.code)
         return;
-    if (s)
-        release(s);
+    release(s);
     finish(q, &why);
 }
 
@@ -354,21 +356,27 @@ static void on_asked(const json_t *result, const struct vt_error *why, void *use
     }
 }
 
-void vt_qemu_unshare(void *instance, const char *name, struct vt_op *op)
+static struct slot *given(const struct vt_qemu *q, const char *name, struct vt_error *err)
 {
-    struct vt_qemu *q = instance;
-    struct vt_error why = VT_ERROR_INIT;
     struct slot *s = find(q, name);
-    char id[ID_MAX];
     if (is_configured(q, name))
         vt_fail(
-            &why, VT_EUNSUPPORTED, UNSHARE,
+            err, VT_EUNSUPPORTED, UNSHARE,
             "VM %s: the share \"%s\" is part of its configuration: it is there as long as the VM"
             " runs",
             q->config->name, name);
     else if (!s)
-        vt_fail(&why, VT_ENOTFOUND, UNSHARE, "VM %s has no share \"%s\"", q->config->name, name);
-    if (why.code || begin(q, UNSHARE, op, &why)) {
+        vt_fail(err, VT_ENOTFOUND, UNSHARE, "VM %s has no share \"%s\"", q->config->name, name);
+    return s;
+}
+
+void vt_qemu_unshare(void *instance, const char *name, struct vt_op *op)
+{
+    struct vt_qemu *q = instance;
+    struct vt_error why = VT_ERROR_INIT;
+    struct slot *s = given(q, name, &why);
+    char id[ID_MAX];
+    if (!s || begin(q, UNSHARE, op, &why)) {
         vt_op_fail(op, &why);
         return;
     }

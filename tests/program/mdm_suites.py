@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The suites for MDM that users run and copy. `run`: all pass on the stand-in, where there is the image
-"device". `lint`: their profiles have no finding (no VM)."""
+"device". `lint`: their profiles have no finding but those that are true of them (no VM)."""
 import json
 import os
 import pathlib
@@ -9,6 +9,8 @@ import sys
 import tempfile
 
 VMTEST = os.environ["VMTEST_PROGRAM"]
+KNOWN = {("wifi.mobileconfig", "not-in-vm"),
+         ("system-extensions.mobileconfig", "needs-user-approved-mdm")}
 SUITES = pathlib.Path(__file__).resolve().parents[2] / "testsuites" / "mdm"
 
 
@@ -19,7 +21,7 @@ def lint():
                        capture_output=True, text=True, check=False)
     assert r.returncode in (0, 1), r.stderr
     found = {(pathlib.Path(f["file"]).name, f["rule"]) for f in json.loads(r.stdout)}
-    assert not found, found
+    assert found == KNOWN, found ^ KNOWN
 
 
 def run():

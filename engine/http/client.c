@@ -176,7 +176,7 @@ static bool plain(const char *text)
 
 static enum vt_code check(const struct vt_http_opts *o, struct vt_error *err)
 {
-    if (!o->url || (strncmp(o->url, "http://", 7) && strncmp(o->url, "https://", 8)))
+    if (!o->url || (strncmp(o->url, "http://", 7) != 0 && strncmp(o->url, "https://", 8) != 0))
         return vt_fail(err, VT_EINVAL, OP, "\"%s\" is no http or https URL", o->url ? o->url : "");
     const char *host = strstr(o->url, "//") + 2;
     if (memchr(host, '@', strcspn(host, "/?#")))

@@ -130,22 +130,28 @@ static void on_probed(struct vt_op *op, void *user)
 
 static enum vt_code take_extra(struct vt_nanomdm *n, const json_t *extra, struct vt_error *err)
 {
+    const json_t *devices = json_object_get(extra, "devices"), *udid;
+    json_t *others = json_deep_copy(extra);
+    enum vt_code code = VT_OK;
     const char *key;
-    const json_t *value, *udid;
+    json_t *value;
     size_t i;
-    json_object_foreach((json_t *)(uintptr_t)extra, key, value)
+    json_object_del(others, "devices");
+    json_object_foreach(others, key, value) code = vt_fail(
+        err, VT_EINVAL, OP, "nanomdm takes \"devices\", an array of UDIDs, and not \"%s\"", key);
+    json_decref(others);
+    if (!code && devices && !json_is_array(devices))
+        code = vt_fail(err, VT_EINVAL, OP, "\"devices\" is to be an array of UDIDs");
+    json_array_foreach(devices, i, udid)
     {
-        if (strcmp(key, "devices") != 0 || !json_is_array(value))
-            return vt_fail(err, VT_EINVAL, OP,
-                           "nanomdm takes \"devices\", an array of UDIDs, and not \"%s\"", key);
-        json_array_foreach(value, i, udid)
-        {
-            if (!json_is_string(udid))
-                return vt_fail(err, VT_EINVAL, OP, "\"devices\" is an array of UDIDs");
+        if (code)
+            break;
+        if (json_is_string(udid))
             vt__hook_assume(&n->hook, json_string_value(udid));
-        }
+        else
+            code = vt_fail(err, VT_EINVAL, OP, "\"devices\" is an array of UDIDs");
     }
-    return VT_OK;
+    return code;
 }
 
 static enum vt_code set_up(struct vt_nanomdm *n, const struct vt_mdm_opts *opts,

@@ -37,7 +37,7 @@ static unsigned pending(const struct vt_hook *hook, const char *udid)
 
 static json_t *describe(const struct vt_hook *hook, const json_t *device)
 {
-    json_t *copy = json_copy((json_t *)(uintptr_t)device);
+    json_t *copy = json_deep_copy(device);
     json_object_del(copy, "at");
     json_object_set_new(copy, "queued",
                         json_integer(pending(hook, vt_json_str(device, "udid", ""))));

@@ -82,10 +82,12 @@ static void over(struct lws *wsi)
 static void on_deadline(struct vt_timer *timer)
 {
     struct exchange *x = timer->user;
-    if (x->state == VT__LINGERING)
+    if (x->state == VT__LINGERING) {
         lws_callback_on_writable(x->wsi);
-    else
-        lws_set_timeout(x->wsi, (enum pending_timeout)1, LWS_TO_KILL_ASYNC);
+        return;
+    }
+    x->late = true; /* bytes that come now would take the timeout back */
+    lws_set_timeout(x->wsi, (enum pending_timeout)1, LWS_TO_KILL_ASYNC);
 }
 
 void vt__http_deadline(struct exchange *x, double seconds)
@@ -241,7 +243,7 @@ static int begin(struct vt_http_server *s, struct lws *wsi, const char *path, si
 /* A piece of the body, or (n 0) its end. */
 static int take_body(struct exchange *x, const void *data, size_t n)
 {
-    if (!x)
+    if (!x || x->late)
         return -1;
     if (x->state != VT__RECEIVING)
         return 0; /* refused already: dropped */

@@ -59,6 +59,7 @@ struct exchange {
     bool chunked;             /* else a stream ends with its connection */
     bool ended;               /* the handler adds no more */
     bool refused;             /* before its body was read */
+    bool late;                /* it did not arrive in time */
     size_t expected;          /* of the body */
     struct hangup *hangup;    /* of a reply that is not made at once */
     struct vt_timer deadline; /* of the request's arrival, then of a reply's next step */

@@ -60,7 +60,7 @@ local function check_identity(self, op)
       .. "them", "end one of them (vm:destroy), or clone first and enroll each of them")
   end
   if enrollments.superseded(self.enrollment) then
-    fail(self, "state", op, "the guest was put back to an enrollment that a later one has replaced: the "
+    fail(self, "state", op, "the guest was put back to an enrollment that it gave up, or that a later one has replaced: the "
       .. "server refuses its identity", "vm:enroll() enrolls it anew")
   end
 end

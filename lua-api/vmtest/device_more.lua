@@ -35,7 +35,8 @@ function Device:state()
     return "not_enrolled", "the guest does not hold this enrollment (any more)", facts
   end
   if enrollments.superseded(self.enrollment) then
-    return "not_enrolled", "the guest was put back to an enrollment that a later one has replaced", facts
+    return "not_enrolled", "the guest was put back to an enrollment that it gave up, or that a later one has replaced",
+      facts
   end
   local known = mdm.device(self.server, self.udid)
   if not known or known.state ~= "enrolled" then
@@ -216,7 +217,7 @@ function Device:unenroll(opts)
   told(self, "unenroll", self.enrollment.profile, function()
     remove_enrollment(self, op, parts.timeout_of(self, o))
   end)
-  enrollments.forget(self.vm)
+  enrollments.ended(self.vm)
 end
 
 return Device

@@ -154,7 +154,10 @@ function VM:enroll(opts)
   end
   local enrollment = not o.again and existing(self, guest, server, op)
   if enrollment then return device.new(self, guest, enrollment) end
-  if o.again then guest:leave(op) end
+  if o.again then
+    guest:leave(op)
+    enrollments.ended(self)
+  end
   local started, wall = raw.now(), raw.wall()
   local ok, made = pcall(enroll, self, guest, server, o, op)
   local failed = not ok and explain(made, self, server, wall)

@@ -24,13 +24,18 @@ function M.begin(vm, enrollment)
   held[vm] = { enrollment = enrollment }
 end
 
-function M.forget(vm) held[vm] = nil end
+-- The guest gave its enrollment up: it is over for good, also for a guest that is put back to it.
+function M.ended(vm)
+  local hold = held[vm]
+  if hold then latest[hold.enrollment.server][hold.enrollment.udid] = nil end
+  held[vm] = nil
+end
 
 -- What the guest holds: {enrollment =, stale = true after a restore, declared = what was declared
 -- when its snapshot was taken}, or nil.
 function M.of(vm) return held[vm] end
 
--- Whether the server knows the device by a later enrollment than this one.
+-- Whether the server takes this enrollment no more: the device gave it up, or has a later one.
 function M.superseded(enrollment)
   return latest[enrollment.server][enrollment.udid] ~= enrollment
 end

@@ -1,5 +1,6 @@
 -- Enrollment: the device is reachable, and put back to a snapshot it checks in again: what was installed
--- after the snapshot is gone, and it takes profiles as before.
+-- after the snapshot is gone, and it takes profiles as before. One that gave its enrollment up, or could not
+-- be enrolled, is told so and can be enrolled anew.
 local lu = require "luaunit"
 local vmtest = require "vmtest"
 
@@ -23,4 +24,20 @@ function TestEnrollment:testRestore()
   self.vm:assert_profile_not_installed "org.example.settings"
   self.device:install_profile "profiles/custom-settings.mobileconfig"
   self.vm:assert_managed("org.example.app", "Level", 7)
+end
+
+function TestEnrollment:testUnenroll()
+  self.device:unenroll()
+  lu.assertNil(self.vm:device())
+  lu.assertEquals((self.device:state()), "not_enrolled")
+  self.vm:enroll():install_profile "profiles/custom-settings.mobileconfig"
+  self.vm:assert_managed("org.example.app", "Level", 7)
+end
+
+-- At an address where there is no server.
+function TestEnrollment:testFails()
+  local ok, err = pcall(self.vm.enroll, self.vm, { again = true, address = "127.0.0.1" })
+  lu.assertFalse(ok)
+  lu.assertStrContains(tostring(err), "127.0.0.1")
+  lu.assertNil(self.vm:device())
 end

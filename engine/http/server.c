@@ -19,6 +19,9 @@
 #define CLOSING_ROUNDS 2
 #define PEM_LIMIT ((size_t)1 << 20)
 #define HEADER_LIMIT 16384
+/* Read at once: more than a TLS record holds (2^14 bytes, RFC 8446 section 5.1). On a foreign loop
+ * libwebsockets 4.1 does not come back for what is left of one: the request would stand still. */
+#define READ_SIZE (32 << 10)
 #define FDS_LIMIT (1 << 20)
 
 static void log_line(int level, const char *line)
@@ -115,6 +118,7 @@ static enum vt_code open_context(struct vt_http_server *s, const char *address, 
     info.foreign_loops = s->loops;
     info.pcontext = &s->context;
     info.max_http_header_data = HEADER_LIMIT;
+    info.pt_serv_buf_size = READ_SIZE;
     info.timeout_secs = (unsigned)(s->opts.request_timeout + 0.999);
     info.timeout_secs_ah_idle = info.timeout_secs;
     info.ka_time = 60;

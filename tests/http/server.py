@@ -168,6 +168,10 @@ def test_tls():
     assert size(s) == 0 and size(s, *client) == 0
     size(s, "--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0", code=35)
     assert size(s, "--tls-max", "1.2") == 0
+    for n in (1000, 4000, 9000, 13000, 16000, 16384, 17000, 30000, 33000, 70000):  # around a record's size
+        with open(at("body"), "w") as f:
+            f.write("b" * n)
+        size(s, "--data-binary", "@" + at("body"), "-H", "Expect:", "--max-time", "20")
     assert s.curl("/x", code=60, scheme="https") == ""  # no --cacert: not trusted
     # plain HTTP, and noise, on the TLS port
     s.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -34,6 +34,14 @@ enum vt_code vt_profile_set_read(const struct vt_command *self, char **args,
     return VT_OK;
 }
 
+int vt_profile_exit(const struct vt_profile_set *set, const struct vt_findings *findings,
+                    enum vt_severity fail_on)
+{
+    if (set->failed)
+        return VT_EXIT_USAGE;
+    return vt_findings_count(findings, fail_on) ? VT_EXIT_FAILED : VT_EXIT_OK;
+}
+
 void vt_profile_set_free(struct vt_profile_set *set)
 {
     for (size_t i = 0; i < set->n; i++)

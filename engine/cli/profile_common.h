@@ -30,6 +30,11 @@ void vt_profile_print_json(json_t *value);
 /* Reports the error; returns the exit code of what cannot be read or is wrong usage. */
 int vt_profile_failed(const struct vt_command *self, const struct vt_error *err);
 
+/* The exit code of what was found in them: usage where one could not be read, failed from `fail_on`
+ * on. */
+int vt_profile_exit(const struct vt_profile_set *set, const struct vt_findings *findings,
+                    enum vt_severity fail_on);
+
 /* What --fail-on says; false after an error message. NULL: error. */
 bool vt_profile_fail_on(const struct vt_command *self, const char *text, enum vt_severity *out);
 

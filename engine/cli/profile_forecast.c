@@ -37,9 +37,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
         else
             vt_profile_print(&findings);
         vt_profile_summary(set.n, &findings);
-        code = set.failed                              ? VT_EXIT_USAGE
-               : vt_findings_count(&findings, fail_on) ? VT_EXIT_FAILED
-                                                       : VT_EXIT_OK;
+        code = vt_profile_exit(&set, &findings, fail_on);
     }
     vt_findings_free(&findings);
     vt_profile_set_free(&set);

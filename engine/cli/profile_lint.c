@@ -76,9 +76,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
             vt_profile_lint(set.v[i], facts, values[OS], &findings, NULL);
         print(values, &set, &findings);
         tell_unknown(values[OS], facts);
-        code = set.failed                              ? VT_EXIT_USAGE
-               : vt_findings_count(&findings, fail_on) ? VT_EXIT_FAILED
-                                                       : VT_EXIT_OK;
+        code = vt_profile_exit(&set, &findings, fail_on);
     }
     vt_findings_free(&findings);
     vt_profile_set_free(&set);

@@ -10,7 +10,6 @@
 #include "yaml/yaml.h"
 
 #define OP "profile.schema"
-#define MAX_FILE (4u << 20)
 #define MAX_TEXT (8u << 20)
 #define MAX_LISTS 100000
 
@@ -203,7 +202,7 @@ static enum vt_code compile_file(const char *path, struct vt_buf *types, struct 
                                  int *count, struct vt_error *err)
 {
     struct vt_buf yaml = VT_BUF_INIT;
-    enum vt_code code = vt_read_file(path, MAX_FILE, &yaml, err);
+    enum vt_code code = vt_read_file(path, VT_YAML_MAX_BYTES, &yaml, err);
     if (!code)
         code = vt_schema_compile(vt_buf_str(&yaml), yaml.len, path, types, lists, count, err);
     vt_buf_free(&yaml);

@@ -35,6 +35,7 @@ packages_of() { # MANAGER:PURPOSE
         [[ $(uname -m) != x86_64 ]] ||
             echo qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross
         ;;
+    apt:bench) echo haproxy ;; # TLS for NanoMDM, a peer
     apt:check) echo clang clang-format clang-tidy libclang-rt-14-dev llvm-14 shellcheck gcovr ;;
     brew:build)
         echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 zstd libplist expat libyaml sqlite curl \
@@ -42,6 +43,7 @@ packages_of() { # MANAGER:PURPOSE
         ;;
     brew:guest) echo qemu ;;
     brew:test) echo cmocka ;;
+    brew:bench) echo haproxy ;;
     brew:check) echo llvm clang-format shellcheck gcovr ;;
     esac
 }

@@ -1,10 +1,15 @@
 /* A crowd of devices against an MDM server: they enroll, then ask for commands.
  *
- *   mdm_load prepare DIR                    makes the CA that signs them; writes DIR/devices-ca.pem
- *   mdm_load run DIR URL DEVICES AT_ONCE    URL is the server's one for check-ins and commands
+ *   mdm_load prepare CA DEVICES FILE [DATABASE]   makes the devices' identities, signed by the CA
+ * in the folder CA (made where it is missing), into FILE; with DATABASE, the lab server's, it is
+ * told of them mdm_load run FILE URL AT_ONCE [TRUSTED]       URL is the server's for check-ins and
+ * commands, TRUSTED a PEM file with the CA of its TLS
  *
+ * Each message comes on a connection of its own, as from devices that are woken one by one.
  * Everything is signed before the clock runs. One JSON line for each phase on standard output. */
+#include <errno.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +20,14 @@
 #include "core/sys.h"
 #include "http/client.h"
 #include "mdm/identity.h"
+#include "mdm/store.h"
 #include "plist/base64.h"
 #include "plist/cms.h"
 #include "plist/tree.h"
 
 #define YEAR (365.0 * 86400)
 #define WAIT_S 60
+#define TOPIC "com.apple.mgmt.External.vmtest"
 
 enum phase { AUTHENTICATE, TOKEN_UPDATE, IDLE, PHASES };
 static const char *const phase_names[] = {"Authenticate", "TokenUpdate", "Idle"};
@@ -36,7 +43,7 @@ struct device {
 
 static struct vt_http_client *client;
 static struct device *devices;
-static const char *url;
+static const char *url, *trusted;
 static unsigned count, at_once, begun, ended, bad;
 static enum phase phase;
 
@@ -57,7 +64,7 @@ static plist_t write_message(unsigned i, enum phase p)
         return m;
     }
     vt_plist_set_str(m, "MessageType", phase_names[p]);
-    vt_plist_set_str(m, "Topic", "com.apple.mgmt.External.vmtest");
+    vt_plist_set_str(m, "Topic", TOPIC);
     if (p == AUTHENTICATE) {
         vt_plist_set_str(m, "DeviceName", udid);
         vt_plist_set_str(m, "SerialNumber", udid + 24);
@@ -71,31 +78,41 @@ static plist_t write_message(unsigned i, enum phase p)
     return m;
 }
 
-static void make_device(const struct vt_ca *ca, unsigned i)
+static void sign(struct message *to, plist_t m, X509 *cert, EVP_PKEY *key)
 {
     struct vt_error err = VT_ERROR_INIT;
-    char name[32];
-    snprintf(name, sizeof name, "device %u", i);
-    EVP_PKEY *key = vt_key_new(false, &err);
-    X509 *cert = key ? vt_ca_issue(ca, key, NULL, name, YEAR, &err) : NULL;
-    for (unsigned p = 0; cert && p < PHASES; p++) {
-        struct vt_buf body = VT_BUF_INIT, der = VT_BUF_INIT, text = VT_BUF_INIT;
-        plist_t m = write_message(i, (enum phase)p);
-        if (vt_plist_write(m, VT_PLIST_XML, &body, &err) ||
-            vt_cms_sign(cert, key, NULL, body.data, body.len, true, &der, &err))
-            fail(&err);
-        vt_base64_encode(&text, der.data, der.len);
-        struct message *to = &devices[i].messages[p];
-        to->size = body.len;
-        to->body = vt_buf_steal(&body);
-        to->signature = vt_buf_steal(&text);
-        vt_buf_free(&der);
-        plist_free(m);
-    }
-    if (err.code)
+    struct vt_buf body = VT_BUF_INIT, der = VT_BUF_INIT, text = VT_BUF_INIT;
+    if (vt_plist_write(m, VT_PLIST_XML, &body, &err) ||
+        vt_cms_sign(cert, key, NULL, body.data, body.len, true, &der, &err))
         fail(&err);
-    X509_free(cert);
-    EVP_PKEY_free(key);
+    vt_base64_encode(&text, der.data, der.len);
+    to->size = body.len;
+    to->body = vt_buf_steal(&body);
+    to->signature = vt_buf_steal(&text);
+    vt_buf_free(&der);
+    plist_free(m);
+}
+
+/* Identities: a certificate and its key, PEM, one behind the other. */
+static void load(const char *path)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    size_t room = 0;
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        vt_fail_sys(&err, errno, "mdm_load", "cannot read %s", path);
+        fail(&err);
+    }
+    for (X509 *cert; (cert = PEM_read_X509(file, NULL, NULL, NULL)); count++) {
+        EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+        if (count == room)
+            devices = vt_realloc(devices, (room = room ? room * 2 : 64) * sizeof *devices);
+        for (unsigned p = 0; p < PHASES; p++)
+            sign(&devices[count].messages[p], write_message(count, (enum phase)p), cert, key);
+        X509_free(cert);
+        EVP_PKEY_free(key);
+    }
+    fclose(file);
 }
 
 static void send_next(void);
@@ -123,11 +140,13 @@ static void send_next(void)
         {"Content-Type",
          phase == IDLE ? "application/x-apple-aspen-mdm" : "application/x-apple-aspen-mdm-checkin"},
         {"Mdm-Signature", m->signature},
+        {"Connection", "close"},
     };
     struct vt_http_opts opts = {.method = "PUT",
                                 .url = url,
                                 .fields = fields,
-                                .field_count = 2,
+                                .field_count = 3,
+                                .ca_file = trusted,
                                 .body = m->body,
                                 .body_size = m->size,
                                 .timeout = WAIT_S};
@@ -151,42 +170,78 @@ static void run_phase(struct vt_loop *loop, enum phase p)
     fflush(stdout);
 }
 
-static void prepare(const char *dir, struct vt_ca **ca)
+static X509 *make_identity(const struct vt_ca *ca, unsigned i, FILE *out)
 {
     struct vt_error err = VT_ERROR_INIT;
-    char *path = vt_path_join(dir, "devices-ca.pem");
-    if (vt_mkdirs(dir, &err) || vt_ca_open(dir, ca, &err) ||
-        vt_write_file(path, (*ca)->pem, strlen((*ca)->pem), 0600, &err))
+    char name[32];
+    snprintf(name, sizeof name, "device %u", i);
+    EVP_PKEY *key = vt_key_new(false, &err);
+    X509 *cert = key ? vt_ca_issue(ca, key, NULL, name, YEAR, &err) : NULL;
+    if (!cert)
         fail(&err);
-    vt_free(path);
+    PEM_write_X509(out, cert);
+    PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
+    EVP_PKEY_free(key);
+    return cert;
+}
+
+static void prepare(const char *ca_dir, unsigned n, const char *path, const char *database)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_ca *ca = NULL;
+    struct vt_store *store = NULL;
+    const struct vt_enrollment_row row = {
+        .id = "crowd", .method = VT_MDM_PKCS12, .topic = TOPIC, .valid = YEAR};
+    FILE *out = fopen(path, "w");
+    if (!out)
+        vt_fail_sys(&err, errno, "mdm_load", "cannot write %s", path);
+    if (!out || vt_mkdirs(ca_dir, &err) || vt_ca_open(ca_dir, &ca, &err))
+        fail(&err);
+    if (database && (vt_store_open(database, &store, &err) || vt_store_begin(store, &err) ||
+                     vt_store_add_enrollment(store, &row, &err)))
+        fail(&err);
+    for (unsigned i = 0; i < n; i++) {
+        char fingerprint[VT_FINGERPRINT_SIZE];
+        X509 *cert = make_identity(ca, i, out);
+        vt_fingerprint(cert, fingerprint);
+        if (store && vt_store_add_cert(store, fingerprint, row.id, vt_cert_expires(cert), &err))
+            fail(&err);
+        X509_free(cert);
+    }
+    if (store && vt_store_end(store, VT_OK, &err))
+        fail(&err);
+    vt_store_close(store);
+    fclose(out);
+    vt_ca_free(ca);
+}
+
+static void run(const char *path)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    load(path);
+    struct vt_loop *loop = vt_loop_new(&err);
+    client = loop ? vt_http_client_new(loop, &err) : NULL;
+    if (!client)
+        fail(&err);
+    for (unsigned p = 0; p < PHASES; p++)
+        run_phase(loop, (enum phase)p);
+    vt_http_client_free(client);
+    vt_loop_free(loop);
 }
 
 int main(int argc, char **argv)
 {
-    struct vt_error err = VT_ERROR_INIT;
-    struct vt_ca *ca = NULL;
-    bool run = argc == 6 && !strcmp(argv[1], "run");
-    if (!run && (argc != 3 || strcmp(argv[1], "prepare") != 0)) {
-        fprintf(stderr, "mdm_load prepare DIR | run DIR URL DEVICES AT_ONCE\n");
+    if ((argc == 5 || argc == 6) && !strcmp(argv[1], "prepare")) {
+        prepare(argv[2], (unsigned)strtoul(argv[3], NULL, 10), argv[4], argv[5]);
+    } else if ((argc == 5 || argc == 6) && !strcmp(argv[1], "run")) {
+        url = argv[3];
+        at_once = (unsigned)strtoul(argv[4], NULL, 10);
+        trusted = argv[5];
+        run(argv[2]);
+    } else {
+        fprintf(stderr,
+                "mdm_load prepare CA DEVICES FILE [DATABASE] | run FILE URL AT_ONCE [TRUSTED]\n");
         return 2;
     }
-    prepare(argv[2], &ca);
-    if (run) {
-        url = argv[3];
-        count = (unsigned)strtoul(argv[4], NULL, 10);
-        at_once = (unsigned)strtoul(argv[5], NULL, 10);
-        devices = vt_calloc(count, sizeof *devices);
-        for (unsigned i = 0; i < count; i++)
-            make_device(ca, i);
-        struct vt_loop *loop = vt_loop_new(&err);
-        client = loop ? vt_http_client_new(loop, &err) : NULL;
-        if (!client)
-            fail(&err);
-        for (unsigned p = 0; p < PHASES; p++)
-            run_phase(loop, (enum phase)p);
-        vt_http_client_free(client);
-        vt_loop_free(loop);
-    }
-    vt_ca_free(ca);
     return 0;
 }

@@ -111,9 +111,17 @@ local function lost(problem)
   error(problem, 0)
 end
 
+-- The test's own deadline came first: its error tells what was waited for, and how far that came.
+local function tell_interrupt(err, request, since, last)
+  if not raw.is_error(err) or err.op ~= "test" or err.code ~= "timeout" then error(err, 0) end
+  raw.raise(err.code, err.op, err.message .. "; for " .. raw.format_duration(raw.now() - since)
+    .. " it waited for the device's answer to " .. request .. ": "
+    .. (last.text or "the device is still at it since it was woken"), err.hint)
+end
+
 -- Wakes the device until wait(seconds) gives its answer, or the time is up.
-local function await(self, op, request, queued, timeout, wait)
-  local until_time, last = raw.now() + timeout, { not_now = 0 }
+local function await_at(self, op, request, queued, timeout, wait, last)
+  local until_time = raw.now() + timeout
   while true do
     local left = until_time - raw.now()
     if left <= 0 then give_up(self, op, request, queued, timeout, last) end
@@ -132,6 +140,13 @@ local function await(self, op, request, queued, timeout, wait)
     end
     raw.sleep(math.max(0, math.min(EVERY, until_time - raw.now())))
   end
+end
+
+local function await(self, op, request, queued, timeout, wait)
+  local since, last = raw.now(), { not_now = 0 }
+  local ok, answer = pcall(await_at, self, op, request, queued, timeout, wait, last)
+  if not ok then tell_interrupt(answer, request, since, last) end
+  return answer
 end
 
 local function await_answer(self, op, request, queued, timeout)

@@ -200,6 +200,23 @@ end
     assert re.search(r"did not answer ProfileList within 8.0s: it said NotNow (\d+ times|once)", said), said
 
 
+def test_a_tests_deadline_tells_what_was_waited_for(b):
+    for meanwhile, told in (
+            ('device:answer("not-now")', "it said NotNow"),
+            ("vm:sh(\"cd /usr/local/bin && printf '#!/bin/sh\\nexec sleep 60\\n' > new && chmod +x new "
+             "&& mv new vmtest-device\")", "still at it since it was woken")):
+        r = run(b, """
+TestA = vmtest.class { timeout = "8s" }
+function TestA:testX()
+  local vm, device = enrolled()
+  MEANWHILE
+  device:info(nil, { timeout = "1h" })
+end
+""".replace("MEANWHILE", meanwhile))
+        said = r.test("TestA.testX")["message"]
+        assert "waited for the device's answer to DeviceInformation" in said and told in said, said
+
+
 def test_states_are_told_apart(b):
     all_pass(run(b, """
 function testX()

@@ -68,6 +68,15 @@ payloadkeys:
   subkeys:
   - {key: Inner, type: <string>, supportedOS: *macs, format: '^[a-z]+$'}
 """
+REQUEST = """[req]
+prompt = no
+distinguished_name = name
+attributes = attributes
+[name]
+CN = x
+[attributes]
+challengePassword = secret
+"""
 RULE = """id: rule
 odv: {default: 5, recommended: 10}
 mobileconfig_info:
@@ -87,7 +96,8 @@ def signed(folder, text):
     key, cert = folder + "/key.pem", folder + "/cert.pem"
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
             "-subj", "/CN=x", "-keyout", key, "-out", cert)
-    request = openssl("req", "-new", "-key", key, "-outform", "DER", "-subj", "/CN=x")
+    pathlib.Path(folder, "request.cnf").write_text(REQUEST)
+    request = openssl("req", "-new", "-key", key, "-outform", "DER", "-config", folder + "/request.cnf")
     sign = ("cms", "-sign", "-binary", "-outform", "DER", "-signer", cert, "-inkey", key)
     return [openssl(*sign, "-nodetach", given=text), openssl(*sign, given=text)], request
 

@@ -30,7 +30,8 @@ def run():
         return 77
     environment = {k: v for k, v in os.environ.items() if k != "VMTEST_IMAGE"}
     with tempfile.TemporaryDirectory(prefix="vmtest-suites-") as folder:
-        r = subprocess.run([VMTEST, "run", "-j", "2", "-o", folder + "/results", *sorted(SUITES.glob("*.lua"))],
+        # one retry: an installation has hung once, for a reason that is not known (docs/limits.md)
+        r = subprocess.run([VMTEST, "run", "-j", "2", "--retries", "1", "-o", folder + "/results", *sorted(SUITES.glob("*.lua"))],
                            env=environment, capture_output=True, text=True, check=False)
     print(r.stdout, r.stderr)
     assert "skipped: " not in r.stdout, "a suite was skipped"

@@ -1,134 +1,33 @@
 /* NanoMDM: its API by HTTP, and its webhook, which is the one way results come. */
-#include "mdm/nanomdm.h"
-
 #include <string.h>
 
 #include "core/buf.h"
 #include "core/json.h"
 #include "core/mem.h"
-#include "loop/op.h"
 #include "mdm/credentials.h"
-#include "vmtest/log.h"
+#include "mdm/hooked.h"
 
 #define OP "mdm.open"
-#define CALL_LIMIT ((size_t)32 << 20)
-
-struct opening {
-    struct vt_op op;
-    struct vt_nanomdm *n;
-    struct vt_op *probe;
-};
 
 static void close_nanomdm(struct vt_mdm *mdm)
 {
-    struct vt_nanomdm *n = (struct vt_nanomdm *)mdm;
-    vt_http_server_close(n->listener);
-    vt_http_client_free(n->client);
-    vt__hook_free(&n->hook);
-    char *secrets[] = {n->key, n->hmac};
-    for (size_t i = 0; i < 2; i++) {
-        if (secrets[i])
-            explicit_bzero(secrets[i], strlen(secrets[i]));
-        vt_free(secrets[i]);
-    }
-    vt_free(n->ca_file);
-    vt_free(n);
+    vt__hooked_clear((struct vt_hooked *)mdm);
+    vt_free(mdm);
 }
 
-static void discard(struct vt_nanomdm *n)
-{
-    vt_free(n->mdm.url);
-    close_nanomdm(&n->mdm);
-}
+/* --- opening --- */
 
-static void abort_opening(struct vt_op *op, struct vt_error *why)
+static enum vt_code judge(struct vt_remote *s, const struct vt_http_answer *a, struct vt_error *err)
 {
-    struct opening *o = (struct opening *)op;
-    (void)why;
-    if (o->probe)
-        vt_op_forget(o->probe);
-    o->probe = NULL;
-    discard(o->n);
-}
-
-static const struct vt_op_class opening_class = {OP, abort_opening, NULL};
-
-static void on_call(struct vt_http_request *rq, void *user)
-{
-    struct vt_nanomdm *n = user;
-    struct vt_error err = VT_ERROR_INIT;
-    json_t *event = NULL;
-    int status = 200;
-    if (strcmp(rq->method, "POST") != 0)
-        status = 405;
-    else if (n->hmac && !vt__hook_signed(n->hmac, rq->body, rq->body_size,
-                                         vt_http_field(rq, "X-Hmac-Signature")))
-        status = 403;
-    else if (vt__hook_take(&n->hook, rq->body, rq->body_size, &event, &err))
-        status = 400;
-    vt_http_reply(rq, status, NULL, NULL, 0);
-    if (status == 200 && !event) {
-        vt__mdm_changed(&n->mdm);
-        return;
-    }
-    if (status != 200) {
-        const char *why = status == 403 ? "a webhook call without the right signature"
-                          : err.code    ? err.message
-                                        : "a webhook call that is no POST";
-        vt_log(VT_LOG_INFO, "mdm: %s, from %s", why, rq->peer);
-        event = json_pack("{s:s, s:s, s:i}", "type", "refused", "reason", why, "status", status);
-    }
-    vt__mdm_event(&n->mdm, event);
-}
-
-struct vt_op *vt__nanomdm_send(struct vt_nanomdm *n, const char *method, const char *path,
-                               const void *body, size_t size, double timeout, vt_op_fn done,
-                               void *user, struct vt_error *err)
-{
-    struct vt_buf url = VT_BUF_INIT;
-    vt_buf_printf(&url, "%s%s", n->mdm.url, path);
-    struct vt_http_opts opts = {
-        .method = method,
-        .url = url.data,
-        .body = body,
-        .body_size = size,
-        .user = "nanomdm",
-        .password = n->key,
-        .ca_file = n->ca_file,
-        .timeout = timeout,
-    };
-    struct vt_op *op = vt_http_send(n->client, &opts, done, user, err);
-    vt_buf_free(&url);
-    return op;
-}
-
-static void on_probed(struct vt_op *op, void *user)
-{
-    struct opening *o = user;
-    const struct vt_error *why = vt_op_error(op);
-    struct vt_http_answer *answer = vt_op_result(op);
-    struct vt_error err = VT_ERROR_INIT;
     json_t *said = NULL; /* where it has no such certificate: that, as JSON */
-    o->probe = NULL;
-    if (why) {
-        vt_error_copy(&err, why);
-    } else if (answer->status == 401) {
-        vt_fail(&err, VT_EAUTH, OP, "NanoMDM at %s refused the API key", o->n->mdm.url);
-        vt_hint(&err, "it is what its option -api was given");
-    } else if (vt_json_parse(answer->body, answer->body_size, "its answer", &said, NULL)) {
-        vt_fail(&err, VT_EPROTO, OP, "what answers at %s, with status %d, is not NanoMDM's API",
-                o->n->mdm.url, answer->status);
-    }
+    if (vt_json_parse(a->body, a->body_size, "its answer", &said, NULL))
+        vt_fail(err, VT_EPROTO, OP, "what answers at %s, with status %d, is not NanoMDM's API",
+                s->mdm.url, a->status);
     json_decref(said);
-    if (err.code) {
-        discard(o->n);
-        vt_op_fail(&o->op, &err);
-    } else {
-        vt_op_succeed(&o->op, o->n);
-    }
+    return err->code;
 }
 
-static enum vt_code take_extra(struct vt_nanomdm *n, const json_t *extra, struct vt_error *err)
+static enum vt_code take_extra(struct vt_hooked *n, const json_t *extra, struct vt_error *err)
 {
     const json_t *devices = json_object_get(extra, "devices"), *udid;
     json_t *others = json_deep_copy(extra);
@@ -147,66 +46,44 @@ static enum vt_code take_extra(struct vt_nanomdm *n, const json_t *extra, struct
         if (code)
             break;
         if (json_is_string(udid))
-            vt__hook_assume(&n->hook, json_string_value(udid));
+            vt__hook_assume(&n->hook, json_string_value(udid), NULL,
+                            "the option \"devices\" says so");
         else
             code = vt_fail(err, VT_EINVAL, OP, "\"devices\" is an array of UDIDs");
     }
     return code;
 }
 
-static enum vt_code set_up(struct vt_nanomdm *n, const struct vt_mdm_opts *opts,
-                           struct vt_error *err)
+static enum vt_code set_up(struct vt_hooked *n, struct vt_loop *loop,
+                           const struct vt_mdm_opts *opts, struct vt_error *err)
 {
     struct vt_secret secrets[] = {
         {.name = "api_key", .env = "VMTEST_NANOMDM_API_KEY"},
         {.name = "webhook_hmac_key", .env = "VMTEST_NANOMDM_WEBHOOK_HMAC_KEY", .optional = true},
     };
-    if (take_extra(n, opts->extra, err) || vt__secrets_read(opts->credentials, secrets, 2, err))
+    if (vt__hooked_init(n, &vt_mdm_nanomdm, "NanoMDM", loop, opts, err) ||
+        take_extra(n, opts->extra, err) || vt__secrets_read(opts->credentials, secrets, 2, err))
         return err->code;
-    n->key = secrets[0].value;
+    n->remote.user = "nanomdm";
+    n->remote.secret = secrets[0].value;
     n->hmac = secrets[1].value;
-    struct vt_http_server_opts listen = {
-        .listen = opts->webhook_listen ? opts->webhook_listen : "127.0.0.1:0",
-        .body_limit = CALL_LIMIT,
-        .handle = on_call,
-        .user = n,
-    };
-    n->client = vt_http_client_new(n->mdm.loop, err);
-    n->listener = n->client ? vt_http_server_new(n->mdm.loop, &listen, err) : NULL;
-    return n->listener ? VT_OK : err->code;
+    n->known = "one that enrolled before vmtest listened is named in the option \"devices\"";
+    return VT_OK;
 }
 
 static struct vt_op *open_nanomdm(struct vt_loop *loop, const struct vt_mdm_opts *opts,
                                   vt_op_fn done, void *user, struct vt_error *err)
 {
-    struct vt_error own = VT_ERROR_INIT;
-    double timeout = opts->timeout > 0 ? opts->timeout : 30;
-    size_t length = opts->url ? strlen(opts->url) : 0;
-    if (!length) {
-        vt_fail(err, VT_EINVAL, OP, "nanomdm needs the server's URL");
-        return NULL;
-    }
-    struct vt_nanomdm *n = vt_calloc(1, sizeof *n);
-    n->mdm = (struct vt_mdm){.cls = &vt_mdm_nanomdm, .loop = loop};
-    n->mdm.url = vt_strndup(opts->url, length - (opts->url[length - 1] == '/'));
-    n->ca_file = vt_strdup(opts->ca_file);
-    vt__hook_init(&n->hook);
-    if (set_up(n, opts, &own)) {
-        discard(n);
-        vt_error_copy(err, &own);
-        return NULL;
-    }
-    struct opening *o = vt_op_new(sizeof *o, &opening_class, loop, timeout, done, user);
-    o->n = n;
     /* of all that the API has, this alone changes nothing, and needs the key */
-    o->probe = vt__nanomdm_send(n, "GET", "/v1/pushcert?topic=vmtest", NULL, 0, timeout + 1,
-                                on_probed, o, &own);
-    if (!o->probe) {
-        vt_op_forget(&o->op);
+    static const struct vt_remote_call first = {.path = "/v1/pushcert?topic=vmtest"};
+    struct vt_error own = VT_ERROR_INIT;
+    struct vt_hooked *n = vt_calloc(1, sizeof *n);
+    if (set_up(n, loop, opts, &own)) {
+        vt_mdm_close(&n->remote.mdm);
         vt_error_copy(err, &own);
         return NULL;
     }
-    return &o->op;
+    return vt__remote_open(&n->remote, &first, opts->timeout, judge, done, user, err);
 }
 
 static bool supports(const struct vt_mdm *mdm, enum vt_mdm_capability cap, struct vt_error *why)
@@ -225,11 +102,127 @@ static bool supports(const struct vt_mdm *mdm, enum vt_mdm_capability cap, struc
     return false;
 }
 
+/* --- commands --- */
+
+/* Its errors, of queueing or of pushing, are texts in the answer, whose status is 500 then. */
+static json_t *read_answer(const struct vt_hooked *n, struct vt_op *op, struct vt_error *err)
+{
+    static const char what[] = "mdm.enqueue";
+    const struct vt_http_answer *a = vt__remote_answer(&n->remote, op, what, err);
+    if (a && a->status != 200 && a->status != 207 && a->status != 500)
+        vt__remote_refused(&n->remote, a, VT_EPROTO, what, err);
+    return err->code ? NULL : vt__remote_json(&n->remote, a, what, err);
+}
+
+/* A text of it, without credentials; *words is filled and freed by the caller. */
+static const char *problem(const struct vt_hooked *n, const json_t *answer, const char *udid,
+                           const char *key, struct vt_buf *words)
+{
+    const json_t *own = json_object_get(json_object_get(answer, "status"), udid);
+    const char *text = vt_json_str(own, key, vt_json_str(answer, key, NULL));
+    if (!text)
+        return NULL;
+    vt__remote_quote(&n->remote, text, strlen(text), words);
+    return vt_buf_str(words);
+}
+
+static void on_pushed(struct vt_op *op, void *user)
+{
+    struct vt_mdm_request *r = user;
+    struct vt_hooked *n = (struct vt_hooked *)r->mdm;
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_buf words = VT_BUF_INIT;
+    json_t *answer = read_answer(n, op, &err);
+    const char *why = problem(n, answer, vt__remote_arg(r, "udid"), "push_error", &words);
+    vt__remote_ended(r);
+    if (why)
+        vt_fail(&err, VT_EIO, "mdm.push", "NanoMDM could not push: %s", why);
+    if (err.code)
+        vt__mdm_fail(r, &err);
+    else
+        vt__mdm_succeed(r, json_object());
+    vt_buf_free(&words);
+    json_decref(answer);
+}
+
+static void push(struct vt_hooked *n, struct vt_mdm_request *r)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_buf path = VT_BUF_INIT;
+    struct vt_op *op = NULL;
+    if (!vt__hooked_ready(n, vt__remote_arg(r, "udid"), &err)) {
+        vt_buf_printf(&path, "/v1/push/%s", vt__remote_arg(r, "udid"));
+        const struct vt_remote_call call = {.path = path.data};
+        op = vt__remote_send(&n->remote, &call, on_pushed, r, &err);
+    }
+    vt__remote_begun(r, op, &err);
+    vt_buf_free(&path);
+}
+
+static void on_queued(struct vt_op *op, void *user)
+{
+    struct vt_mdm_request *r = user;
+    struct vt_hooked *n = (struct vt_hooked *)r->mdm;
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_buf words = VT_BUF_INIT, more = VT_BUF_INIT;
+    json_t *answer = read_answer(n, op, &err);
+    const char *udid = vt__remote_arg(r, "udid");
+    const char *refused = problem(n, answer, udid, "command_error", &words);
+    const char *unpushed = problem(n, answer, udid, "push_error", &more);
+    bool told = !strcmp(vt_json_str(answer, "command_uuid", ""), vt__remote_arg(r, "uuid"));
+    vt__remote_ended(r);
+    if (refused)
+        vt_fail(&err, VT_EPROTO, "mdm.enqueue", "NanoMDM did not queue the command: %s", refused);
+    else if (!err.code && !told)
+        vt_fail(&err, VT_EPROTO, "mdm.enqueue", "NanoMDM does not say that it queued the command");
+    if (err.code)
+        vt__mdm_fail(r, &err);
+    else if (vt_json_bool(answer, "no_push", false)) /* it says so itself */
+        vt__hooked_queued(n, r, "it was not asked for");
+    else
+        vt__hooked_queued(n, r, unpushed);
+    vt_buf_free(&words);
+    vt_buf_free(&more);
+    json_decref(answer);
+}
+
+static void enqueue(struct vt_hooked *n, struct vt_mdm_request *r)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_buf path = VT_BUF_INIT, body = VT_BUF_INIT;
+    struct vt_op *op = NULL;
+    if (!vt__hooked_command(n, r, &body, &err)) {
+        vt_buf_printf(&path, "/v1/enqueue/%s%s", vt__remote_arg(r, "udid"),
+                      vt_json_bool(r->args, "no_push", false) ? "?nopush=1" : "");
+        const struct vt_remote_call call = {
+            .method = "PUT", .path = path.data, .body = body.data, .size = body.len};
+        op = vt__remote_send(&n->remote, &call, on_queued, r, &err);
+    }
+    vt__remote_begun(r, op, &err);
+    vt_buf_free(&path);
+    vt_buf_free(&body);
+}
+
+static void look(struct vt_mdm *mdm, struct vt_mdm_request *r)
+{
+    static void (*const looks[VT_MDM_VERB_COUNT_])(struct vt_hooked *, struct vt_mdm_request *) = {
+        [VT_MDM_DO_DEVICES] = vt__hooked_devices,
+        [VT_MDM_DO_WAIT_DEVICE] = vt__hooked_wait_device,
+        [VT_MDM_DO_PUSH] = push,
+        [VT_MDM_DO_ENQUEUE] = enqueue,
+        [VT_MDM_DO_WAIT_ANSWER] = vt__hooked_wait_answer,
+    };
+    if (looks[r->verb])
+        looks[r->verb]((struct vt_hooked *)mdm, r);
+    else
+        vt__remote_cannot(r, "has no API for it", NULL);
+}
+
 const struct vt_mdm_class vt_mdm_nanomdm = {
     .kind = "nanomdm",
     .open = open_nanomdm,
     .close = close_nanomdm,
     .supports = supports,
-    .look = vt__nanomdm_look,
-    .drop = vt__nanomdm_drop,
+    .look = look,
+    .drop = vt__hooked_drop,
 };

@@ -99,11 +99,14 @@ static json_t *device_of(struct vt_hook *hook, const char *udid)
     return device;
 }
 
-void vt__hook_assume(struct vt_hook *hook, const char *udid)
+void vt__hook_assume(struct vt_hook *hook, const char *udid, const char *serial, const char *reason)
 {
     json_t *device = device_of(hook, udid);
-    if (device)
-        set_state(device, VT_MDM_ENROLLED, "the option \"devices\" says so");
+    if (!device)
+        return;
+    set_state(device, VT_MDM_ENROLLED, reason);
+    if (serial)
+        json_object_set_new(device, "serial", json_string(serial));
 }
 
 json_t *vt__hook_command(struct vt_hook *hook, const char *udid, const char *uuid, bool make)

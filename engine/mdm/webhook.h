@@ -32,8 +32,9 @@ bool vt__hook_signed(const char *key, const void *body, size_t n, const char *si
 enum vt_code vt__hook_take(struct vt_hook *hook, const void *body, size_t n, json_t **event,
                            struct vt_error *err);
 
-/* A device that is known to be enrolled from elsewhere. */
-void vt__hook_assume(struct vt_hook *hook, const char *udid);
+/* A device that is known to be enrolled from elsewhere; serial NULL: not told. */
+void vt__hook_assume(struct vt_hook *hook, const char *udid, const char *serial,
+                     const char *reason);
 
 /* The entry of a command; made where `make`, else NULL where there is none. Borrowed. */
 json_t *vt__hook_command(struct vt_hook *hook, const char *udid, const char *uuid, bool make);

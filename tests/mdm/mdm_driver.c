@@ -61,6 +61,10 @@ static json_t *result_of(void *result)
                          a->request_type, "status", vt_mdm_status_name(a->status), "errors",
                          a->errors, "reply", a->reply, "not_now", (int)a->not_now);
     }
+    if (!strcmp(what, "enroll")) {
+        struct vt_mdm_enrollment *e = result;
+        return json_pack("{s:s}", "profile", e->profile);
+    }
     return json_true();
 }
 
@@ -100,6 +104,13 @@ static struct vt_op *begin(const json_t *j, struct vt_error *err)
             .timeout = timeout,
         };
         return vt_mdm_open(loop, &opts, on_done, NULL, err);
+    }
+    if (!strcmp(what, "enroll")) {
+        struct vt_mdm_enrollment_opts o = {
+            .method = VT_MDM_SCEP, .address = vt_json_str(j, "address", NULL), .timeout = timeout};
+        if (!strcmp(vt_json_str(j, "method", ""), "pkcs12"))
+            o.method = VT_MDM_PKCS12;
+        return vt_mdm_enroll(mdm, &o, on_done, NULL, err);
     }
     if (!strcmp(what, "devices"))
         return vt_mdm_devices(mdm, timeout, on_done, NULL, err);

@@ -191,7 +191,7 @@ def credentials_are_guarded(server):
     d.ok("open", credentials=path, **args)
     d.end()
     wrong = Driver(VMTEST_NANOMDM_API_KEY="wrong-" + KEY)
-    wrong.fails("auth", "refused the API key", "open", **args)
+    wrong.fails("auth", "refused the credentials", "open", **args)
     wrong.end()
     return d.said + wrong.said
 

@@ -2,7 +2,8 @@
  *
  * The kinds:
  * - "lab": started in this process, or the `vmtest mdm serve` that runs already (url "running");
- * - "nanomdm": NanoMDM; results come by a webhook listener in this process.
+ * - "nanomdm": NanoMDM; results come by a webhook listener in this process;
+ * - "micromdm": MicroMDM; the same.
  *
  * What takes time is an operation (vmtest/loop.h): one callback, a deadline, can be cancelled. An
  * operation waits for what the server tells, it does not ask again and again where the server can

@@ -1,0 +1,160 @@
+"""A driver of a foreign server through one scenario of tests/mdm/exchanges.
+
+A scenario is {"kind", "about", "steps", "exchanges"}; exchanges: see replay.py. A step is one of
+  {"do": …, "args": {…}, "ok": … | "error": {"code", "says": […]}}: asks, and judges what it gives
+  {"begin": …, "args": {…}}, {"end": true, "ok" | "error"}: the same in two
+  {"call": EVENT, "status"?}: a call of the webhook. A property list stands in it as {"$plist": …}
+  {"environment": {…}}: of the next "open", instead of the scenario's; also {"file": mode}: the
+      credentials are in a file
+No secret may be seen in what the driver writes, nor in its command line.
+"""
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+from replay import Replay, fill_in, match
+
+NAMES = {  # user of HTTP Basic; credentials: name, variable of the environment
+    "micromdm": ("micromdm", {"api_key": "VMTEST_MICROMDM_API_KEY"}),
+    "fleet": (None, {"api_token": "VMTEST_FLEET_API_TOKEN"}),
+    "jamf": (None, {"client_id": "VMTEST_JAMF_CLIENT_ID",
+                    "client_secret": "VMTEST_JAMF_CLIENT_SECRET",
+                    "user": "VMTEST_JAMF_USER", "password": "VMTEST_JAMF_PASSWORD"}),
+}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Scenario:
+    def __init__(self, driver, path):
+        with open(path, encoding="utf-8") as f:
+            self.plan = json.load(f)
+        self.driver, self.kind = driver, self.plan["kind"]
+        self.folder = tempfile.mkdtemp()
+        self.hook = free_port()
+        self.secrets = {name: f"{name}-{uuid.uuid4().hex}" for name in ("secret", "token", "next_token")}
+        self.known = dict(self.secrets, hook=self.hook)
+        user, self.names = NAMES[self.kind]
+        self.replay = Replay(self.plan["exchanges"], self.known, user)
+        self.known["url"] = self.replay.url
+        self.said, self.p = "", None
+
+    def start(self, credentials, mode=None):
+        if self.p:
+            self.stop()
+        env = {k: v for k, v in os.environ.items() if not k.startswith("VMTEST_")}
+        values = fill_in(credentials, self.known)
+        args = {}
+        if mode:
+            args["credentials"] = os.path.join(self.folder, "credentials.json")
+            with open(args["credentials"], "w", encoding="utf-8") as f:
+                json.dump(values, f)
+            os.chmod(args["credentials"], int(mode, 8))
+        else:
+            env.update({self.names[k]: v for k, v in values.items()})
+        # pylint: disable-next=consider-using-with
+        self.p = subprocess.Popen([self.driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, env=dict(env, VMTEST_DEBUG="1"))
+        return args
+
+    def stop(self):
+        with open(f"/proc/{self.p.pid}/cmdline", encoding="utf-8") as f:
+            self.said += f.read()
+        out, err = self.p.communicate(timeout=30)
+        self.said += out + err
+        assert self.p.returncode == 0, (self.p.returncode, err)
+        self.p = None
+
+    def begin(self, what, args):
+        self.p.stdin.write(json.dumps(dict(fill_in(args, self.known), do=what)) + "\n")
+        self.p.stdin.flush()
+
+    def end(self, step):
+        while True:
+            line = self.p.stdout.readline()
+            assert line, self.p.stderr.read()
+            self.said += line
+            got = json.loads(line)
+            if "event" not in got:
+                break
+        if "error" not in step:
+            assert "ok" in got, got
+            match(step.get("ok", "*"), got["ok"], self.known, "ok", loose=True)
+            return
+        assert "error" in got, got
+        assert got["error"]["code"] == step["error"]["code"], got
+        for words in fill_in(step["error"]["says"], self.known):
+            assert words in got["error"]["message"] + " " + got["error"]["hint"], (words, got)
+
+    def call(self, step):
+        body = json.dumps(fill_in(step["call"], self.known)).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.hook}/", body,
+                                         {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                status = answer.status
+        except urllib.error.HTTPError as e:
+            status = e.code
+        assert status == step.get("status", 200), status
+
+    def step(self, step, state):
+        if "environment" in step:
+            state["credentials"], state["mode"] = step["environment"], step.get("file")
+        elif "call" in step:
+            self.call(step)
+        elif step.get("do", step.get("begin")) == "open":
+            args = self.start(state["credentials"], state["mode"])
+            webhook = {"webhook": f"127.0.0.1:{self.hook}"} if self.kind == "micromdm" else {}
+            self.begin("open", dict({"kind": self.kind, "url": "$url"}, **webhook, **args,
+                                    **step.get("args", {})))
+            self.end(step)
+        elif "end" in step:
+            self.end(step)
+        else:
+            started = time.monotonic()
+            self.begin(step.get("do") or step["begin"], step.get("args", {}))
+            if "do" in step:
+                self.end(step)
+                assert time.monotonic() - started < step.get("within", 60), "it took too long"
+
+    def run(self):
+        state = {"credentials": self.plan.get("credentials", {next(iter(self.names)): "$secret"}),
+                 "mode": None}
+        try:
+            for i, step in enumerate(self.plan["steps"]):
+                try:
+                    self.step(step, state)
+                except Exception:
+                    print(f"step {i + 1}: {step}\n", "\n".join(self.replay.wrong), file=sys.stderr)
+                    raise
+            self.stop()
+            wrong = self.replay.end()
+            assert not wrong, "\n".join(wrong)
+            self.see_no_secret()
+        finally:
+            if self.p:
+                self.p.kill()
+            shutil.rmtree(self.folder)
+
+    def see_no_secret(self):
+        user = NAMES[self.kind][0]
+        for value in self.secrets.values():
+            for shown in (value, base64.b64encode(f"{user}:{value}".encode()).decode()):
+                assert shown not in self.said, "a secret was shown"
+        assert len(self.said) > 100, "nothing was seen"
+
+
+Scenario(os.path.abspath(sys.argv[1]), sys.argv[2]).run()

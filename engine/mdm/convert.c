@@ -1,5 +1,7 @@
 #include "mdm/convert.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -224,4 +226,23 @@ void vt_error_chain_text(const json_t *chain, struct vt_buf *out)
                       vt_json_str(e, "ErrorDomain", "(no domain)"),
                       (long long)vt_json_int(e, "ErrorCode", 0), text);
     }
+}
+
+double vt_time_read(const char *text)
+{
+    struct tm tm = {0};
+    int used = 0, hours = 0, minutes = 0;
+    double second = 0;
+    char sign = 'Z';
+    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%lf%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &second, &used) != 6 ||
+        !isfinite(second))
+        return 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    if (sscanf(text + used, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && sign != 'Z')
+        hours = hours * 60 + minutes;
+    else
+        hours = 0;
+    return (double)timegm(&tm) + second + (sign == '-' ? 60 : -60) * hours;
 }

@@ -19,4 +19,7 @@ enum vt_code vt_plist_from_json(const json_t *value, const char *what, plist_t *
  * where it is none. */
 void vt_error_chain_text(const json_t *chain, struct vt_buf *out);
 
+/* Seconds since 1970 of an RFC 3339 time ("2026-01-31T12:00:00.5+02:00"); 0 where it is none. */
+double vt_time_read(const char *text);
+
 #endif

@@ -104,7 +104,7 @@ static void *answer(struct vt_mdm_request *r, struct vt_error *err)
     struct vt_buf bytes = VT_BUF_INIT, errors = VT_BUF_INIT;
     plist_t report = NULL;
     if (!vt_base64_decode(&bytes, raw, strlen(raw)) ||
-        (bytes.len && vt_plist_parse(bytes.data, bytes.len, "the answer", &report, NULL, err)))
+        (bytes.len && vt_plist_parse(bytes.data, bytes.len, "it", &report, NULL, NULL)))
         vt_fail(err, VT_EPROTO, OP, "the server's answer holds no property list");
     json_t *reply = report ? vt_plist_to_json(report) : json_object();
     json_object_set_new(r->result, "reply", reply);

@@ -1,12 +1,9 @@
 #include "mdm/webhook.h"
 
-#include <math.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/buf.h"
 #include "core/json.h"
@@ -45,26 +42,6 @@ bool vt__hook_signed(const char *key, const void *body, size_t n, const char *si
                 !CRYPTO_memcmp(signature, text.data, text.len);
     vt_buf_free(&text);
     return same;
-}
-
-/* Seconds since 1970 of an RFC 3339 time; 0 where it is none. */
-static double read_time(const char *text)
-{
-    struct tm tm = {0};
-    int used = 0, hours = 0, minutes = 0;
-    double second = 0;
-    char sign = 'Z';
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%lf%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-               &tm.tm_min, &second, &used) != 6 ||
-        !isfinite(second))
-        return 0;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    if (sscanf(text + used, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && sign != 'Z')
-        hours = hours * 60 + minutes;
-    else
-        hours = 0;
-    return (double)timegm(&tm) + second + (sign == '-' ? 60 : -60) * hours;
 }
 
 static bool seen_before(struct vt_hook *hook, const char *id)
@@ -224,7 +201,7 @@ enum vt_code vt__hook_take(struct vt_hook *hook, const void *body, size_t n, jso
     const char *udid = vt_json_str(about, "udid", vt_json_str(about, "enrollment_id", NULL));
     const char *text = vt_json_str(about, "raw_payload", NULL);
     const char *kind = vt_json_str(json_object_get(about, "ids"), "type", "");
-    double at = read_time(vt_json_str(call, "created_at", ""));
+    double at = vt_time_read(vt_json_str(call, "created_at", ""));
     enum vt_code code = VT_OK;
     if (strncmp(topic, "mdm.", 4) != 0 || !udid || !text ||
         !vt_base64_decode(&raw, text, strlen(text)))

@@ -3,7 +3,8 @@
  * The kinds:
  * - "lab": started in this process, or the `vmtest mdm serve` that runs already (url "running");
  * - "nanomdm": NanoMDM; results come by a webhook listener in this process;
- * - "micromdm": MicroMDM; the same.
+ * - "micromdm": MicroMDM; the same;
+ * - "fleet": Fleet; results are polled.
  *
  * What takes time is an operation (vmtest/loop.h): one callback, a deadline, can be cancelled. An
  * operation waits for what the server tells, it does not ask again and again where the server can

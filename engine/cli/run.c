@@ -56,7 +56,8 @@ static const struct vt_option options[] = {
                  "ssh, qga (default: what the image prefers)"},
     [MDM] = {0, "mdm", "KIND[=URL]",
              "the MDM server of suites that need one: lab (default),\n"
-             "none, lab=running, nanomdm=https://...,\nmicromdm=https://..., fleet=https://..."},
+             "none, lab=running, nanomdm=https://...,\nmicromdm=https://..., "
+             "fleet=https://...,\njamf=https://..."},
     [MDM_CREDENTIALS] = {0, "mdm-credentials", "FILE",
                          "its credentials (default: the environment)"},
     [MDM_CA] = {0, "mdm-ca", "FILE", "what its certificate is checked against"},

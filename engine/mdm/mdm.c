@@ -15,7 +15,7 @@
 #define PACKAGE_S 300
 
 static const struct vt_mdm_class *const classes[] = {&vt_mdm_lab, &vt_mdm_nanomdm, &vt_mdm_micromdm,
-                                                     &vt_mdm_fleet};
+                                                     &vt_mdm_fleet, &vt_mdm_jamf};
 #define CLASSES (sizeof classes / sizeof *classes)
 
 const char *const *vt_mdm_kinds(void)

@@ -124,13 +124,15 @@ static void on_answer(struct vt_op *op, void *user)
     const struct vt_http_answer *a = vt__remote_answer(&s->remote, op, what, &err);
     e->op = NULL;
     if (err.code == VT_EAUTH && s->renew && !e->renewed) {
-        e->renewed = true;
         s->renew(e);
         return;
     }
     e->renewed = false;
-    e->trouble = (struct vt_error)VT_ERROR_INIT;
-    if (waits(e) && passing(&err, a)) {
+    e->trouble = err;
+    if (e->forgiving) {
+        e->forgiving = false;
+        e->take(e, a);
+    } else if (waits(e) && passing(&err, a)) {
         if (a)
             vt__remote_refused(&s->remote, a, VT_EIO, what, &err);
         e->trouble = err;

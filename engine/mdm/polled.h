@@ -22,9 +22,11 @@ struct vt_errand {
     vt_errand_step step;
     vt_errand_take take;
     double pause;
-    bool renewed;  /* credentials, since the last answer that was no refusal */
-    json_t *notes; /* the driver's memory from step to step; "state", "reason", "status" and
-                      "not_now" are told by a deadline's error */
+    bool renewed;   /* credentials, since the last answer that was no refusal */
+    bool forgiving; /* this step's take() gets whatever came, NULL for nothing: then, and where
+                       the credentials were refused, `trouble` says why */
+    json_t *notes;  /* the driver's memory from step to step; "state", "reason", "status" and
+                       "not_now" are told by a deadline's error */
     struct vt_error trouble; /* why the last request brought nothing */
 };
 

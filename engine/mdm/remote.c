@@ -5,6 +5,7 @@
 #include "core/buf.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "loop/op.h"
 #include "plist/base64.h"
 
@@ -38,6 +39,8 @@ void vt__remote_clear(struct vt_remote *s)
 {
     vt_http_client_free(s->client);
     vt__secret_drop(&s->secret);
+    vt__secret_drop(&s->login);
+    vt__secret_drop(&s->login_secret);
     vt_free(s->ca_file);
 }
 
@@ -71,7 +74,10 @@ struct vt_op *vt__remote_send(struct vt_remote *s, const struct vt_remote_call *
     opts.url = url.data;
     if (call->type)
         fields[opts.field_count++] = (struct vt_http_field){"Content-Type", call->type};
-    if (!call->open && s->user) {
+    if (call->login) {
+        opts.user = s->login;
+        opts.password = s->login_secret;
+    } else if (!call->open && s->user) {
         opts.user = s->user;
         opts.password = s->secret;
     } else if (!call->open && s->secret) {
@@ -194,22 +200,30 @@ static void hide(struct vt_buf *text, const char *word, size_t n)
     *text = clean;
 }
 
-void vt__remote_quote(const struct vt_remote *s, const char *text, size_t n, struct vt_buf *out)
+/* The secret, and what HTTP Basic makes of it. */
+static void hide_secret(struct vt_buf *text, const char *user, const char *secret)
 {
-    struct vt_buf all = VT_BUF_INIT, pair = VT_BUF_INIT, basic = VT_BUF_INIT;
-    vt_buf_add(&all, text, n);
-    if (s->secret) {
-        vt_buf_printf(&pair, "%s:%s", s->user ? s->user : "", s->secret);
-        vt_base64_encode(&basic, pair.data, pair.len);
-        hide(&all, s->secret, strlen(s->secret));
-        hide(&all, basic.data, basic.len);
-        explicit_bzero(pair.data, pair.len);
-        explicit_bzero(basic.data, basic.len);
-    }
-    vt_buf_add(out, vt_buf_str(&all), all.len > WORDS ? WORDS : all.len);
-    vt_buf_free(&all);
+    struct vt_buf pair = VT_BUF_INIT, basic = VT_BUF_INIT;
+    if (!secret)
+        return;
+    vt_buf_printf(&pair, "%s:%s", user ? user : "", secret);
+    vt_base64_encode(&basic, pair.data, pair.len);
+    hide(text, secret, strlen(secret));
+    hide(text, basic.data, basic.len);
+    explicit_bzero(pair.data, pair.len);
+    explicit_bzero(basic.data, basic.len);
     vt_buf_free(&pair);
     vt_buf_free(&basic);
+}
+
+void vt__remote_quote(const struct vt_remote *s, const char *text, size_t n, struct vt_buf *out)
+{
+    struct vt_buf all = VT_BUF_INIT;
+    vt_buf_add(&all, text, n);
+    hide_secret(&all, s->user, s->secret);
+    hide_secret(&all, s->login, s->login_secret);
+    vt_utf8_append(out, vt_buf_str(&all), all.len > WORDS ? WORDS : all.len);
+    vt_buf_free(&all);
 }
 
 static void add_text(struct vt_buf *out, const char *text)

@@ -15,9 +15,10 @@
 /* The first member of each driver's own struct. */
 struct vt_remote {
     struct vt_mdm mdm;
-    const char *product; /* "NanoMDM": its name in messages */
-    const char *user;    /* of HTTP Basic; NULL: `secret` is a bearer token */
-    char *secret;        /* NULL: none yet */
+    const char *product;        /* "NanoMDM": its name in messages */
+    const char *user;           /* of HTTP Basic; NULL: `secret` is a bearer token */
+    char *secret;               /* NULL: none yet */
+    char *login, *login_secret; /* what a bearer token is got with; NULL: it is not got */
     char *ca_file;
     struct vt_http_client *client;
 };
@@ -44,7 +45,8 @@ struct vt_remote_call {
     size_t size;
     size_t limit;   /* of the answer; 0: 16 MiB */
     double timeout; /* seconds; 0: VT_REMOTE_DAY */
-    bool open;      /* without credentials */
+    bool login;     /* with login and login_secret by HTTP Basic instead of `secret` */
+    bool open;      /* without credentials: they are in the body */
 };
 
 struct vt_op *vt__remote_send(struct vt_remote *s, const struct vt_remote_call *call, vt_op_fn done,
@@ -85,7 +87,7 @@ void vt__remote_words(const struct vt_remote *s, const struct vt_http_answer *a,
 enum vt_code vt__remote_refused(const struct vt_remote *s, const struct vt_http_answer *a,
                                 enum vt_code code, const char *what, struct vt_error *err);
 
-/* `text` without credentials, cut to 300 bytes. */
+/* `text` without credentials, cut to 300 bytes, as valid UTF-8. */
 void vt__remote_quote(const struct vt_remote *s, const char *text, size_t n, struct vt_buf *out);
 
 /* --- requests of the interface --- */

@@ -89,7 +89,7 @@ struct vt_mdm {
 
 /* Each kind that is built in. */
 extern const struct vt_mdm_class vt_mdm_lab, vt_mdm_lab_client, vt_mdm_nanomdm, vt_mdm_micromdm,
-    vt_mdm_fleet;
+    vt_mdm_fleet, vt_mdm_jamf;
 
 /* Begins a request; args are taken over, also on failure. timeout 0: `standard`, or wrong where
  * that is 0, too. The operation is a struct vt_mdm_request. */

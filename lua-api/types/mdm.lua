@@ -4,7 +4,7 @@
 ---@alias vmtest.MdmCapability "pkcs12"|"scep"|"both"|"commands"|"withdraw"|"push"|"declarations"|"packages"|"ade"|"app_store"|"filevault_escrow"|"activation_lock"|"recovery_lock"|"lost_mode"|"unattended"|"attestation"|"os_update"
 
 ---@class vmtest.MdmOptions
----@field kind? "lab"|"nanomdm"|"micromdm"|"fleet" default "lab"
+---@field kind? "lab"|"nanomdm"|"micromdm"|"fleet"|"jamf" default "lab"
 ---@field url? string of a foreign server; "running" for a lab that runs
 ---@field credentials? string file of mode 0600; default: the environment
 ---@field ca_file? string PEM

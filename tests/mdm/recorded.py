@@ -26,7 +26,7 @@ from replay import Replay, fill_in, match
 NAMES = {  # user of HTTP Basic; credentials: name, variable of the environment
     "micromdm": ("micromdm", {"api_key": "VMTEST_MICROMDM_API_KEY"}),
     "fleet": (None, {"api_token": "VMTEST_FLEET_API_TOKEN"}),
-    "jamf": (None, {"client_id": "VMTEST_JAMF_CLIENT_ID",
+    "jamf": ("tester", {"client_id": "VMTEST_JAMF_CLIENT_ID",
                     "client_secret": "VMTEST_JAMF_CLIENT_SECRET",
                     "user": "VMTEST_JAMF_USER", "password": "VMTEST_JAMF_PASSWORD"}),
 }

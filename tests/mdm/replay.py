@@ -1,7 +1,7 @@
 """A server that plays recorded exchanges: each request must be the next one expected.
 
 An exchange is {"request": {"method", "path", "auth", "headers"?, "json"? | "plist"? | "form"?},
-"answer": {"status"?, "json"? | "text"? | "fill"? | "hang"?, "type"?}, "many"?}. `auth` is "basic",
+"answer": {"status"?, "json"? | "text"? | "fill"? | "hang"?, "type"?, "charset"?}, "many"?}. `auth` is "basic",
 "none" or "bearer NAME", where NAME is a variable. A request without a body has none of the three.
 
 In what is expected "$name" stands for a variable: it gets its value where it has none, and must be
@@ -142,7 +142,7 @@ class Replay:
             answer = fill_in(answer, self.known)
         if answer.get("hang"):
             self.over.wait(60)
-        data = answer.get("text", "").encode()
+        data = answer.get("text", "").encode(answer.get("charset", "utf-8"))
         if "json" in answer:
             data = json.dumps(answer["json"]).encode()
         elif "fill" in answer:

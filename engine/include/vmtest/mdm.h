@@ -4,7 +4,8 @@
  * - "lab": started in this process, or the `vmtest mdm serve` that runs already (url "running");
  * - "nanomdm": NanoMDM; results come by a webhook listener in this process;
  * - "micromdm": MicroMDM; the same;
- * - "fleet": Fleet; results are polled.
+ * - "fleet": Fleet; results are polled;
+ * - "jamf": Jamf Pro; polled, too: a few commands, and of their answers the status alone.
  *
  * What takes time is an operation (vmtest/loop.h): one callback, a deadline, can be cancelled. An
  * operation waits for what the server tells, it does not ask again and again where the server can

@@ -6,7 +6,8 @@ An exchange is {"request": {"method", "path", "auth", "headers"?, "json"? | "pli
 
 In what is expected "$name" stands for a variable: it gets its value where it has none, and must be
 equal where it has one; "*" is anything, {"$plist": X} is base64 of a property list like X. In
-answers the variables' values are put in. An exchange with "many" takes one request or more.
+answers the variables' values are put in. An exchange with "many" takes one request or more. In any
+list {"$times": N, "each": X} is N times X, with "$i" from 0 on.
 """
 import base64
 import http.server
@@ -23,6 +24,17 @@ class Wrong(Exception):
     pass
 
 
+def spread(items, known):
+    """A list with its repetitions written out."""
+    out = []
+    for item in items:
+        if isinstance(item, dict) and set(item) == {"$times", "each"}:
+            out += [fill_in(item["each"], dict(known, i=i)) for i in range(item["$times"])]
+        else:
+            out.append(item)
+    return out
+
+
 def fill_in(value, known):
     """`value` with its variables' values."""
     if isinstance(value, dict):
@@ -30,7 +42,7 @@ def fill_in(value, known):
             return base64.b64encode(plistlib.dumps(fill_in(value["$plist"], known))).decode()
         return {k: fill_in(v, known) for k, v in value.items()}
     if isinstance(value, list):
-        return [fill_in(v, known) for v in value]
+        return [fill_in(v, known) for v in spread(value, known)]
     if isinstance(value, str):
         return VARIABLE.sub(lambda m: str(known[m[1]]), value)
     return value
@@ -51,6 +63,7 @@ def match(want, got, known, where, loose=False):
         for key, value in want.items():
             match(value, got[key], known, f"{where}.{key}", loose)
     elif isinstance(want, list):
+        want = spread(want, known)
         if not isinstance(got, list) or len(want) != len(got):
             raise Wrong(f"{where}: wanted {want}, got {got}")
         for i, value in enumerate(want):

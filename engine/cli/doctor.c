@@ -37,32 +37,6 @@ static const struct vt_option options[] = {
     {0},
 };
 
-static const char *const level_names[] = {
-    [VT_DOCTOR_OK] = "ok", [VT_DOCTOR_WARNING] = "warning", [VT_DOCTOR_ERROR] = "error"};
-
-void vt_doctor_tell(struct vt_doctor *r, enum vt_doctor_level level, const char *topic,
-                    const char *remedy, const char *fmt, ...)
-{
-    char text[1600];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    json_t *line = json_pack("{s:s, s:s}", "level", level_names[level], "topic", topic);
-    vt_json_set_text(line, "text", text, strlen(text));
-    if (remedy && *remedy)
-        vt_json_set_text(line, "remedy", remedy, strlen(remedy));
-    json_array_append_new(r->lines, line);
-    if (level > r->worst)
-        r->worst = level;
-}
-
-void vt_doctor_tell_error(struct vt_doctor *r, enum vt_doctor_level level, const char *topic,
-                          const struct vt_error *err)
-{
-    vt_doctor_tell(r, level, topic, err->hint, "%s", err->message);
-}
-
 static void check_host(struct vt_doctor *r)
 {
     struct utsname u;
@@ -72,6 +46,16 @@ static void check_host(struct vt_doctor *r)
     vt_doctor_tell(r, VT_DOCTOR_OK, "host", NULL, "%s %s on %s, %d processors, %s of memory",
                    u.sysname, u.release, u.machine, vt_cpu_count(),
                    vt_format_size(size, sizeof size, vt_memory_total()));
+}
+
+static void check_apple(struct vt_doctor *r)
+{
+    struct vt_apple_place host;
+    struct vt_error err = VT_ERROR_INIT;
+    if (vt_apple_host(&host, &err) == VT_OK)
+        vt_doctor_apple(r, &host);
+    else if (err.code != VT_EUNSUPPORTED) /* that is: no Mac */
+        vt_doctor_tell_error(r, VT_DOCTOR_WARNING, "macOS", &err);
 }
 
 struct probe {
@@ -266,6 +250,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
     struct vt_doctor r = {.lines = json_array()};
     vt_doctor_tell(&r, VT_DOCTOR_OK, "vmtest", NULL, "%s", VT_VERSION);
     check_host(&r);
+    check_apple(&r);
     check_qemu(&r, values[PROBE] != NULL);
     check_libraries(&r);
     vt_doctor_tools(&r);

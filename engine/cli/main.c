@@ -68,6 +68,7 @@ static const struct vt_command *const commands[] = {
     &vt_cmd_profile_schema,
     &vt_cmd_suite_from_mscp,
     &vt_cmd_drivers,
+    &vt_cmd_features,
     &vt_cmd_completion,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)

@@ -74,7 +74,7 @@ extern const struct vt_command vt_cmd_mdm_serve, vt_cmd_mdm_devices, vt_cmd_mdm_
     vt_cmd_mdm_enqueue;
 extern const struct vt_command vt_cmd_suite_from_mscp;
 
-extern const struct vt_command vt_cmd_drivers, vt_cmd_completion;
+extern const struct vt_command vt_cmd_drivers, vt_cmd_features, vt_cmd_completion;
 
 /* All of them. */
 const struct vt_command *const *vt_cli_commands(size_t *count);

@@ -9,6 +9,8 @@
 #define COCOA "NSCocoaErrorDomain"
 #define OSSTATUS "NSOSStatusErrorDomain"
 #define ANY_CODE 0
+#define TEXT_OF(n) #n
+#define TEXT(n) TEXT_OF(n)
 
 #define UNLOCK                                                                                     \
     "from macOS 15 on, starting a virtual machine needs an unlocked login keychain: log in at "    \
@@ -51,7 +53,8 @@ static const struct meaning meanings[] = {
      "the virtual machine cannot go from its present state to that one", NULL},
     {VZ, 5, NULL, NULL, VT_EIMAGE, "a disk image cannot be used",
      "vmtest image verify NAME checks it; raw images work on every macOS, ASIF ones from 26 on"},
-    {VZ, 6, NULL, NULL, VT_ELIMIT, "this host runs as many macOS guests as macOS allows (two)",
+    {VZ, 6, NULL, NULL, VT_ELIMIT,
+     "this host runs as many macOS guests as macOS allows (" TEXT(VT_MACOS_GUESTS_MAX) ")",
      "vmtest doctor shows vmtest's own; end those of other programs. Where none runs, a slot has "
      "leaked: restart the host"},
     {VZ, 7, NULL, NULL, VT_EIO, "a network of the virtual machine failed", NULL},

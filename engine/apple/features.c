@@ -8,6 +8,8 @@
 #include "vmtest/apple.h"
 
 #define OP "vm.supports"
+#define TEXT_OF(n) #n
+#define TEXT(n) TEXT_OF(n)
 #define BOTH .on_arm64 = true, .on_x86_64 = true
 #define ARM64 .on_arm64 = true
 #define MACOS .of_macos = true
@@ -17,7 +19,7 @@
 static const struct vt_apple_feature_info features[VT_APPLE_FEATURE_COUNT_] = {
     [VT_APPLE_LINUX_GUEST] = {"linux_guest", "running a Linux guest", "11", NULL, BOTH, LINUX},
     [VT_APPLE_MACOS_GUEST] = {"macos_guest", "running a macOS guest", "12", "12", ARM64, MACOS,
-                              .also = "at most two at once on a host"},
+                              .also = "at most " TEXT(VT_MACOS_GUESTS_MAX) " at once on a host"},
     [VT_APPLE_PAUSE] = {"pause", "pausing and resuming", "11", NULL, BOTH, ANY},
     [VT_APPLE_REQUEST_STOP] = {"request_stop", "asking a guest to stop", "11", NULL, BOTH, ANY},
     [VT_APPLE_STOP] = {"stop", "powering off hard", "12", NULL, BOTH, ANY},

@@ -85,6 +85,8 @@ static void tell_one(struct vt_doctor *r, const struct vt_leased *l)
                   *l->run ? ", " : "", l->vm, l->user, l->waiting ? "waits for" : "holds");
     if (l->slot)
         vt_buf_printf(&text, "%s", l->slot);
+    else if (l->macos_guest && !l->memory)
+        vt_buf_printf(&text, "a macOS guest's slot");
     else
         vt_buf_printf(&text, "%s of memory and %d processor%s",
                       vt_format_size(size, sizeof size, l->memory), l->cpus,
@@ -106,9 +108,11 @@ void vt_doctor_capacity(struct vt_doctor *r)
     }
     uint64_t memory = 0;
     long cpus = 0;
+    int macos = 0;
     for (size_t i = 0; i < n; i++) {
         memory += leased[i].waiting ? 0 : leased[i].memory;
         cpus += leased[i].waiting ? 0 : leased[i].cpus;
+        macos += !leased[i].waiting && leased[i].macos_guest;
     }
     char used[32], all[32];
     vt_doctor_tell(r, VT_DOCTOR_OK, "capacity", NULL,
@@ -116,6 +120,11 @@ void vt_doctor_capacity(struct vt_doctor *r)
                    vt_format_size(used, sizeof used, memory),
                    vt_format_size(all, sizeof all, limits.memory), cpus, limits.cpus,
                    vt_lease_dir());
+    if (macos || vt_apple_host(&(struct vt_apple_place){0}, NULL) == VT_OK)
+        vt_doctor_tell(r, VT_DOCTOR_OK, "macOS guests", NULL,
+                       "%d of %d slots are taken by VMs of vmtest; what other programs run is not "
+                       "seen here",
+                       macos, limits.macos_guests);
     for (size_t i = 0; i < n; i++)
         tell_one(r, &leased[i]);
     vt_leased_free(leased, n);

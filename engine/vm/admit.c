@@ -33,6 +33,11 @@ static void on_leased(struct vt_op *inner, void *user)
         self->admitted(self);
 }
 
+static bool is_nothing(const struct vt_needs *n)
+{
+    return !n->memory && !n->cpus && !n->disk_dir && !n->slot && !n->macos_guest;
+}
+
 void vt__vm_admit(struct vm_op *self, void (*admitted)(struct vm_op *self))
 {
     struct vt_vm *vm = self->vm;
@@ -41,13 +46,14 @@ void vt__vm_admit(struct vm_op *self, void (*admitted)(struct vm_op *self))
                                        .place = vm->config.state_dir,
                                        .wait = vm->config.wait,
                                        .waiting = on_waiting};
-    if (vm->lease || !vm->driver->needs) {
+    if (vm->driver->needs)
+        vm->driver->needs(vm->instance, &request.needs);
+    if (vm->lease || is_nothing(&request.needs)) {
         admitted(self);
         return;
     }
     struct vt_error why = VT_ERROR_INIT;
     self->admitted = admitted;
-    vm->driver->needs(vm->instance, &request.needs);
     self->inner = vt_lease_take(vm->loop, &request, on_leased, self, &why);
     if (!self->inner)
         vt_op_fail(&self->op, &why);

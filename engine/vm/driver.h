@@ -30,7 +30,7 @@ struct vt_driver {
                            struct vt_error *err);
 
     /* What the VM takes of this host while it runs; vm has it leased before start and restore.
-     * NULL: nothing (sim). What is set must live as long as the instance. */
+     * NULL: nothing. What is set must live as long as the instance. */
     void (*needs)(void *instance, struct vt_needs *needs);
 
     /* Kills what runs (unless leave_running) and frees. Must not call vm back afterwards. */

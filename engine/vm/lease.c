@@ -3,25 +3,49 @@
 
 #include <math.h>
 #include <string.h>
+#include <uv.h>
 
 #include "core/mem.h"
+#include "core/sys.h"
 #include "vmtest/units.h"
 
 #define POLL_S 0.25   /* what ends is noticed by looking: a killed process tells nobody */
 #define LOCKED_S 0.01 /* another process reads the folder; it is done in no time */
 #define LOCKED_MOST_S 10.0
 
+/* A timer of libuv's own: other processes do not wait by a virtual clock, so this one does not
+ * either. Freed by libuv. */
+struct tick {
+    uv_timer_t timer; /* first */
+    struct take_op *owner;
+};
+
 struct take_op {
     struct vt_op op;                 /* first */
     struct vt_lease_request request; /* own copies */
     struct vt_lease *lease;          /* a place in the queue, then the lease itself */
-    struct vt_timer timer;
-    char *told; /* the last reason for waiting */
+    struct tick *tick;               /* NULL: it waits no more */
+    double began;                    /* real seconds */
+    char *told;                      /* the last reason for waiting */
 };
+
+static void free_tick(uv_handle_t *handle)
+{
+    vt_free(handle);
+}
+
+static void end_waiting(struct take_op *self)
+{
+    if (!self->tick)
+        return;
+    uv_close((uv_handle_t *)&self->tick->timer, free_tick);
+    self->tick = NULL;
+    vt_loop_release(self->op.loop);
+}
 
 static void clear(struct take_op *self)
 {
-    vt_timer_clear(&self->timer);
+    end_waiting(self);
     vt_lease_release(self->lease);
     self->lease = NULL;
 }
@@ -50,19 +74,20 @@ static const struct vt_op_class take_class = {
 
 static void attempt(struct take_op *self);
 
-static void on_timer(struct vt_timer *timer)
+static void on_tick(uv_timer_t *timer)
 {
-    attempt(timer->user);
+    attempt(((struct tick *)(void *)timer)->owner);
 }
 
 static double waited(const struct take_op *self)
 {
-    return vt_loop_now(self->op.loop) - self->op.started;
+    return vt_monotonic() - self->began;
 }
 
 static void again(struct take_op *self, double seconds)
 {
-    vt_timer_set(&self->timer, self->op.loop, seconds, on_timer, self);
+    uv_update_time(self->tick->timer.loop);
+    uv_timer_start(&self->tick->timer, on_tick, (uint64_t)ceil(seconds * 1000), 0);
 }
 
 static void give_up(struct take_op *self, struct vt_error *why)
@@ -94,6 +119,7 @@ static void take_or_queue(struct take_op *self, struct vt__lease_table *t)
     if (!code || (wait && !self->lease))
         vt__lease_write(t, &self->lease, &self->request, code != VT_OK, code ? NULL : &why);
     if (!why.code) {
+        end_waiting(self);
         vt_op_succeed(&self->op, NULL);
     } else if (!wait) {
         give_up(self, &why);
@@ -134,6 +160,11 @@ struct vt_op *vt_lease_take(struct vt_loop *loop, const struct vt_lease_request 
     self->request.place = vt_strdup(request->place);
     self->request.needs.disk_dir = vt_strdup(request->needs.disk_dir);
     self->request.needs.slot = vt_strdup(request->needs.slot);
+    self->began = vt_monotonic();
+    self->tick = vt_calloc(1, sizeof *self->tick);
+    self->tick->owner = self;
+    uv_timer_init(vt_loop_uv(loop), &self->tick->timer);
+    vt_loop_hold(loop);
     attempt(self);
     return &self->op;
 }

@@ -15,6 +15,7 @@ struct vt_needs {
     uint64_t disk;        /* bytes to be free there, beside the reserve */
     const char *slot;     /* of which there are slot_count on this host; NULL: none */
     int slot_count;
+    bool macos_guest; /* one of the few that macOS runs at once (vt_lease_limits.macos_guests) */
 };
 
 struct vt_lease;

@@ -8,11 +8,13 @@
 #include "core/mem.h"
 #include "core/sys.h"
 #include "vm/lease.h"
+#include "vmtest/apple.h"
 #include "vmtest/units.h"
 
 #define OP "vm.start"
 #define GIB ((uint64_t)1 << 30)
 #define CPU_FACTOR 4
+#define CPUS_MAX 100000
 #define DISK_RESERVE ((uint64_t)256 << 20)
 #define HOLDERS_SHOWN 4
 
@@ -56,28 +58,42 @@ static enum vt_code size_of(const char *name, uint64_t fallback, uint64_t *out,
     return VT_EINVAL;
 }
 
+static enum vt_code count_of(const char *name, const char *of, int least, int most, int *out,
+                             struct vt_error *err)
+{
+    const char *text = env(name);
+    char *end;
+    if (!text)
+        return VT_OK;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (errno || end == text || *end || n < least || n > most) {
+        vt_fail(err, VT_EINVAL, OP, "%s: \"%s\" is no number of %s", name, text, of);
+        vt_hint(err, "it is to be a number from %d to %d", least, most);
+        return VT_EINVAL;
+    }
+    *out = (int)n;
+    return VT_OK;
+}
+
 enum vt_code vt_lease_limits(struct vt_lease_limits *limits, struct vt_error *err)
 {
-    *limits = (struct vt_lease_limits){.cpus = CPU_FACTOR * vt_cpu_count()};
+    *limits = (struct vt_lease_limits){.cpus = CPU_FACTOR * vt_cpu_count(),
+                                       .macos_guests = VT_MACOS_GUESTS_MAX};
     enum vt_code code = size_of("VMTEST_MEMORY_LIMIT", default_memory(), &limits->memory, err);
     if (!code)
         code = size_of("VMTEST_DISK_RESERVE", DISK_RESERVE, &limits->disk_reserve, err);
-    const char *cpus = env("VMTEST_CPU_LIMIT");
-    if (code || !cpus)
-        return code;
-    char *end;
-    errno = 0;
-    long n = strtol(cpus, &end, 10);
-    if (errno || end == cpus || *end || n < 1 || n > 100000)
-        return vt_fail(err, VT_EINVAL, OP, "VMTEST_CPU_LIMIT: \"%s\" is no number of processors",
-                       cpus);
-    limits->cpus = (int)n;
-    return VT_OK;
+    if (!code)
+        code = count_of("VMTEST_CPU_LIMIT", "processors", 1, CPUS_MAX, &limits->cpus, err);
+    if (!code)
+        code = count_of("VMTEST_MACOS_LIMIT", "macOS guests", 0, VT_MACOS_GUESTS_MAX,
+                        &limits->macos_guests, err);
+    return code;
 }
 
 /* --- who is in the way --- */
 
-enum part { MEMORY, CPUS, SLOT };
+enum part { MEMORY, CPUS, SLOT, MACOS };
 
 static uint64_t share_of(const struct vt_leased *l, enum part part, const struct vt_needs *needs)
 {
@@ -88,6 +104,8 @@ static uint64_t share_of(const struct vt_leased *l, enum part part, const struct
         return (uint64_t)l->cpus;
     case SLOT:
         return needs->slot && l->slot && !strcmp(l->slot, needs->slot) ? 1 : 0;
+    case MACOS:
+        return l->macos_guest;
     }
     return 0;
 }
@@ -133,7 +151,7 @@ static void print_amount(struct vt_buf *out, enum part part, uint64_t n)
         vt_buf_printf(out, "%llu processor%s", (unsigned long long)n, n == 1 ? "" : "s");
 }
 
-/* "run R (VM v of jo, 2.0 GiB since 12:00:00Z)", the oldest first. */
+/* "run R (VM v of jo, pid 77, 2.0 GiB, held since 12:00:00Z)", the oldest first. */
 static void print_holders(struct vt_buf *out, const struct check *c, enum part part)
 {
     unsigned shown = 0, more = 0;
@@ -146,10 +164,10 @@ static void print_holders(struct vt_buf *out, const struct check *c, enum part p
             more++;
             continue;
         }
-        vt_buf_printf(out, "%s%s%.80s%sVM %.64s of %.32s, ", shown++ ? "; " : "",
-                      *l->run ? "run " : "", l->run, *l->run ? " (" : "(", l->vm, l->user);
+        vt_buf_printf(out, "%s%s%.80s%sVM %.64s of %.32s, pid %ld, ", shown++ ? "; " : "",
+                      *l->run ? "run " : "", l->run, *l->run ? " (" : "(", l->vm, l->user, l->pid);
         print_amount(out, part, n);
-        vt_buf_printf(out, "%s%s since %.32s)", part == SLOT ? "" : ", ",
+        vt_buf_printf(out, "%s%s since %.32s)", part == SLOT || part == MACOS ? "" : ", ",
                       l->waiting ? "waiting" : "held", l->since);
     }
     if (more)
@@ -215,6 +233,29 @@ static enum vt_code check_slot(const struct check *c)
     vt_fail(c->why, VT_EBUSY, OP, "VM %s: %s is in use: %s", c->vm, needs->slot, vt_buf_str(&who));
     vt_hint(c->why, "wait for it (--wait)");
     vt_buf_printf(&text, "%s: used by %s", needs->slot, vt_buf_str(&who));
+    *c->reason = vt_buf_steal(&text);
+    vt_buf_free(&who);
+    return VT_EBUSY;
+}
+
+static enum vt_code check_macos(const struct check *c)
+{
+    int limit = c->limits.macos_guests;
+    if (!c->needs->macos_guest || (limit && taken(c, MACOS) < (uint64_t)limit))
+        return VT_OK;
+    if (!limit) {
+        vt_fail(c->why, VT_ELIMIT, OP, "VM %s is a macOS guest, and this host is to run none",
+                c->vm);
+        vt_hint(c->why, "VMTEST_MACOS_LIMIT is 0; macOS runs %d at once", VT_MACOS_GUESTS_MAX);
+        return VT_ELIMIT;
+    }
+    struct vt_buf who = VT_BUF_INIT, text = VT_BUF_INIT;
+    print_holders(&who, c, MACOS);
+    vt_fail(c->why, VT_EBUSY, OP,
+            "VM %s is a macOS guest, of which this host runs %d at once; held by %s", c->vm, limit,
+            vt_buf_str(&who));
+    vt_hint(c->why, HOW);
+    vt_buf_printf(&text, "one of %d slots for macOS guests: held by %s", limit, vt_buf_str(&who));
     *c->reason = vt_buf_steal(&text);
     vt_buf_free(&who);
     return VT_EBUSY;
@@ -287,7 +328,7 @@ enum vt_code vt__lease_fits(const struct vt__lease_table *t, const char *name,
     *reason = NULL;
     enum vt_code code = vt_lease_limits(&c.limits, why);
     static enum vt_code (*const checks[])(const struct check *) = {
-        check_size, check_slot, check_memory, check_cpus, check_disk};
+        check_size, check_slot, check_macos, check_memory, check_cpus, check_disk};
     for (size_t i = 0; !code && i < sizeof checks / sizeof *checks; i++)
         code = checks[i](&c);
     return code;

@@ -52,6 +52,14 @@ static enum vt_code check_folder(int fd, const char *path, struct vt_error *err)
     return VT_EIO;
 }
 
+/* Another user's, between mkdir() and fchmod() below. */
+static bool is_half_made(const char *path)
+{
+    struct stat st;
+    return !lstat(path, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0700 &&
+           st.st_uid != getuid();
+}
+
 static enum vt_code open_folder(int *fd, struct vt_error *err)
 {
     const char *path = vt_lease_dir();
@@ -64,6 +72,9 @@ static enum vt_code open_folder(int *fd, struct vt_error *err)
     } else if (*fd < 0 && errno == EEXIST) { /* another process made it meanwhile */
         *fd = open(path, flags);
     }
+    if (*fd < 0 && errno == EACCES && is_half_made(path))
+        return vt_fail(err, VT_EBUSY, OP, "another user has begun to make %s, and not finished",
+                       path);
     if (*fd < 0) {
         vt_fail_sys(err, errno, OP, "cannot open the folder of leases %s", path);
         vt_hint(err, "set VMTEST_LEASE_DIR to a folder that all users of vmtest share (mode 1777)");
@@ -111,6 +122,7 @@ static void take_entry(struct vt__lease_table *t, const char *name, const json_t
                                              .memory = amount(facts, "memory"),
                                              .cpus = cpus < 100000 ? (int)cpus : 100000,
                                              .slot = vt_strdup(vt_json_str(facts, "slot", NULL)),
+                                             .macos_guest = vt_json_bool(facts, "macos", false),
                                              .since = vt_strdup(vt_json_str(facts, "since", "?")),
                                              .waiting = vt_json_bool(facts, "waiting", false)}};
     snprintf(e->name, sizeof e->name, "%s", name);
@@ -230,11 +242,12 @@ static json_t *describe(const struct vt_lease_request *r, bool waiting)
     const struct passwd *me = getpwuid(getuid());
     char since[40], uid[24];
     snprintf(uid, sizeof uid, "%lu", (unsigned long)getuid());
-    return json_pack("{s:s, s:s, s:s*, s:s, s:I, s:I, s:i, s:s*, s:s, s:b}", "run",
+    return json_pack("{s:s, s:s, s:s*, s:s, s:I, s:I, s:i, s:s*, s:b, s:s, s:b}", "run",
                      r->run ? r->run : "", "vm", r->vm, "place", r->place, "user",
                      me ? me->pw_name : uid, "pid", (json_int_t)getpid(), "memory",
                      (json_int_t)r->needs.memory, "cpus", r->needs.cpus, "slot", r->needs.slot,
-                     "since", vt_format_time(since, sizeof since, vt_wall()), "waiting", waiting);
+                     "macos", r->needs.macos_guest, "since",
+                     vt_format_time(since, sizeof since, vt_wall()), "waiting", waiting);
 }
 
 /* Names sort by the time they were made at; two processes never make one at once. */

@@ -16,20 +16,6 @@ end
 """
 
 
-def await_line(home, out, wanted, patience=120):
-    """The events of the run whose results go to `out`, once one of them fits."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        try:
-            events = home.events(home.work / out)
-        except FileNotFoundError:
-            events = []
-        if any(wanted(e) for e in events):
-            return
-        time.sleep(0.1)
-    check(False, f"{out}: it does not come: {events}")
-
-
 def states(home, out):
     return [(e["state"], e.get("reason") or "") for e in home.events(home.work / out)
             if e["type"] == "vm_state"]
@@ -41,7 +27,7 @@ def test_refused_or_served_later():
         home.env["VMTEST_MEMORY_LIMIT"] = "300M"
         suite = home.suite("room.lua", SUITE)
         first = home.start("run", "-o", "first", suite)
-        await_line(home, "first", lambda e: e["type"] == "vm_state" and e["state"] == "running")
+        home.await_event("first", lambda e: e["type"] == "vm_state" and e["state"] == "running")
 
         refused = home.run("run", "-o", "refused", suite)
         equal(refused.returncode, 3, refused.stderr)
@@ -59,7 +45,7 @@ def test_refused_or_served_later():
         check(any("160 MiB of 300 MiB" in text for text in lines), lines)
 
         second = home.start("run", "-o", "second", "--wait=5m", suite)
-        await_line(home, "second", lambda e: e["type"] == "vm_state" and
+        home.await_event("second", lambda e: e["type"] == "vm_state" and
                    "waiting for 160 MiB of memory: held by run" in (e.get("reason") or ""))
         equal(second.poll(), None)
         (home.work / "go").touch()

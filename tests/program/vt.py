@@ -121,6 +121,19 @@ class Home:
         with open(folder / "events.jsonl", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines if line.endswith("\n")]
 
+    def await_event(self, out, wanted, patience=120):
+        """Waits until the run whose results go to `out` told an event that is wanted."""
+        end, events = time.monotonic() + patience, []
+        while time.monotonic() < end:
+            try:
+                events = self.events(self.work / out)
+            except FileNotFoundError:
+                pass
+            if any(wanted(e) for e in events):
+                return
+            time.sleep(0.1)
+        check(False, f"{out}: it does not come: {events}")
+
     def outcomes(self, results=None):
         """Outcomes by "Class.test", or "test" for a function."""
         return {".".join(filter(None, (e.get("class"), e["name"]))): e["outcome"]

@@ -201,7 +201,8 @@ static void test_errors(void **state)
         enum vt_code code;
         const char *message, *hint;
     } table[] = {
-        {"VZErrorDomain", 6, "vm.start", "The limit was reached.", VT_ELIMIT, "two", "leaked"},
+        {"VZErrorDomain", 6, "vm.start", "The limit was reached.", VT_ELIMIT, "allows (2)",
+         "leaked"},
         {"VZErrorDomain", 2, "vm.start",
          "The process doesn't have the \"com.apple.security.virtualization\" entitlement.",
          VT_EUNSUPPORTED, "entitlement", "codesign --force --sign -"},

@@ -267,8 +267,8 @@ static enum vt_code read_lists(const struct place *p, const json_t *object,
 enum vt_code vt__sim_script_read(const json_t *object, const char *vm,
                                  struct vt__sim_script *script, struct vt_error *err)
 {
-    static const char *const keys[] = {"boot_seconds", "latency", "ready",  "dry_run",
-                                       "commands",     "faults",  "without"};
+    static const char *const keys[] = {"boot_seconds", "latency",  "ready",  "dry_run",
+                                       "macos_guest",  "commands", "faults", "without"};
     *script = (struct vt__sim_script){.boot_seconds = 5, .latency = 0.01, .ready = true};
     if (!object)
         return VT_OK;
@@ -276,11 +276,12 @@ enum vt_code vt__sim_script_read(const json_t *object, const char *vm,
     enum vt_code code = json_is_object(object)
                             ? check_keys(&p, object, keys, sizeof keys / sizeof *keys)
                             : vt_fail(err, VT_EINVAL, "vm.new", "VM %s: sim must be a table", vm);
-    if (!code &&
-        (get_seconds(&p, object, "boot_seconds", &script->boot_seconds) ||
-         get_seconds(&p, object, "latency", &script->latency) ||
-         get_bool(&p, object, "ready", &script->ready) ||
-         get_bool(&p, object, "dry_run", &script->dry_run) || read_lists(&p, object, script)))
+    if (!code && (get_seconds(&p, object, "boot_seconds", &script->boot_seconds) ||
+                  get_seconds(&p, object, "latency", &script->latency) ||
+                  get_bool(&p, object, "ready", &script->ready) ||
+                  get_bool(&p, object, "dry_run", &script->dry_run) ||
+                  get_bool(&p, object, "macos_guest", &script->macos_guest) ||
+                  read_lists(&p, object, script)))
         code = VT_EINVAL;
     if (code)
         vt__sim_script_clear(script);

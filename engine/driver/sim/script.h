@@ -50,6 +50,7 @@ struct vt__sim_scripted {
 struct vt__sim_script {
     double boot_seconds, latency;
     bool ready, dry_run;
+    bool macos_guest;            /* takes one of the host's slots for those */
     bool without[VT_CAP_COUNT_]; /* capabilities it claims not to have */
     struct vt__sim_scripted *commands;
     size_t command_count;

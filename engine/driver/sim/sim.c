@@ -373,6 +373,12 @@ static enum vt_code sim_create(struct vt_vm *vm, const struct vt_vm_config *conf
     return VT_OK;
 }
 
+static void sim_needs(void *instance, struct vt_needs *needs)
+{
+    const struct vt__sim *sim = instance;
+    needs->macos_guest = sim->script.macos_guest;
+}
+
 static void sim_destroy(void *instance, bool leave_running)
 {
     (void)leave_running; /* it lives in this process: there is nothing to leave */
@@ -455,6 +461,7 @@ const struct vt_driver vt_sim_driver = {
             [VT_CAP_NO_NETWORK] = {VT_NO, NO_NETWORK},
         },
     .create = sim_create,
+    .needs = sim_needs,
     .destroy = sim_destroy,
     .supports = sim_supports,
     .start = sim_start,

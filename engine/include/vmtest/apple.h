@@ -8,6 +8,9 @@
 
 #include "vmtest/error.h"
 
+/* How many macOS guests macOS runs at once on a host, all programs together. */
+#define VT_MACOS_GUESTS_MAX 2
+
 /* --- versions of macOS --- */
 
 struct vt_macos_version {

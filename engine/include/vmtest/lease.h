@@ -1,6 +1,7 @@
-/* What the VMs of all vmtest processes on this host, of every user, take of it: memory, processors
- * and named slots. Each VM that runs holds a lease, a file in one folder for all (docs/drivers.md,
- * "Capacity"), locked by the kernel for as long as its hypervisor's process lives. */
+/* What the VMs of all vmtest processes on this host, of every user, take of it: memory, processors,
+ * named slots, and the few slots that macOS has for macOS guests. Each VM that runs holds a lease,
+ * a file in one folder for all (docs/drivers.md, "Capacity"), locked by the kernel for as long as
+ * its hypervisor's process lives. */
 #ifndef VMTEST_LEASE_H
 #define VMTEST_LEASE_H
 
@@ -15,6 +16,8 @@ struct vt_lease_limits {
                               this control group's) less a reserve of an eighth, 1 GiB at least */
     int cpus;              /* virtual processors together: $VMTEST_CPU_LIMIT, else four times the
                               host's */
+    int macos_guests;      /* together: $VMTEST_MACOS_LIMIT, else as many as macOS runs
+                              (VT_MACOS_GUESTS_MAX, which the variable cannot raise) */
     uint64_t disk_reserve; /* bytes that stay free: $VMTEST_DISK_RESERVE, else 256 MiB */
 };
 
@@ -27,7 +30,8 @@ struct vt_leased {
     long pid; /* the vmtest process that took it */
     uint64_t memory;
     int cpus;
-    char *slot;   /* or NULL */
+    char *slot; /* or NULL */
+    bool macos_guest;
     char *since;  /* RFC 3339 */
     bool waiting; /* for its turn: it does not hold anything yet */
 };

@@ -72,6 +72,11 @@ static const struct {
     {"nat", "11", "10.15", true, true, true},
     {"bridged", "11", "10.15", true, true, true},
     {"stop", "12", "11.7", true, true, true},
+    {"disk_id", "12.3", "12.2.1", true, true, true},
+    {"linux_screen", "13", "12.7", true, false, true},
+    {"random_mac", "11", "10.15", true, true, true},
+    {"request_stop", "11", "10.15", true, true, true},
+    {"trackpad", "13", "12.7", false, true, false},
     {"virtiofs", "12", "11.7", true, true, true},
     {"disk_modes", "12", "11.7", true, true, true},
     {"macos_guest", "12", "11.7", false, true, false},
@@ -108,6 +113,7 @@ static enum vt_code ask(const char *name, struct vt_apple_place place, struct vt
 static void test_facts(void **state)
 {
     (void)state;
+    assert_int_equal(sizeof facts / sizeof *facts, VT_APPLE_FEATURE_COUNT_); /* none without */
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         struct vt_error err;
         const char *name = facts[i].name;

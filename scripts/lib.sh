@@ -28,7 +28,7 @@ packages_of() { # MANAGER:PURPOSE
         ;;
     apt:test)
         echo libcmocka-dev lua5.4 python3 openssh-client openssh-server openssh-sftp-server \
-            dropbear-bin openssl curl procps nbdkit qemu-guest-agent iproute2 scep jq
+            dropbear-bin openssl curl procps nbdkit qemu-guest-agent iproute2 scep jq python3-yaml
         # NanoMDM and scepserver, which the tests build by `go install`
         command -v go >/dev/null || [[ -x /usr/local/go/bin/go ]] || echo golang-go
         # arm64 guests on an x86-64 host, and their agent
@@ -37,12 +37,15 @@ packages_of() { # MANAGER:PURPOSE
         ;;
     apt:bench) echo haproxy ;; # TLS for NanoMDM, a peer
     apt:check) echo clang clang-format clang-tidy libclang-rt-14-dev llvm-14 shellcheck gcovr ;;
-    brew:build)
-        echo cmake ninja pkg-config libuv libssh2 jansson lua openssl@3 zstd libplist expat libyaml sqlite curl \
+    brew:build) # scripts/homebrew/vmtest.rb names the same; its "lua" is a later one than 5.4
+        echo cmake ninja pkgconf libuv libssh2 jansson lua@5.4 openssl@3 zstd libplist expat libyaml sqlite curl \
             libwebsockets luarocks
         ;;
     brew:guest) echo qemu ;;
-    brew:test) echo cmocka ;;
+    brew:test)
+        echo cmocka dropbear jq
+        command -v go >/dev/null || echo go # for NanoMDM
+        ;;
     brew:bench) echo haproxy ;;
     brew:check) echo llvm clang-format shellcheck gcovr ;;
     esac
@@ -130,14 +133,23 @@ need_apt() {
 }
 
 need_brew() {
-    local package missing=()
+    local package dir missing=() rocks=()
+    ((EUID != 0)) || die "Homebrew refuses to work for root" "run this as a user who may administer this Mac"
+    xcode-select --print-path >/dev/null 2>&1 ||
+        die "Apple's command line tools are missing (compiler, git, python3)" "run: xcode-select --install"
     command -v brew >/dev/null || die "Homebrew is needed on macOS" "see https://brew.sh"
     for package in "$@"; do
         brew list --versions "$package" >/dev/null 2>&1 || missing+=("$package")
     done
     ((${#missing[@]} == 0)) || step "installing ${missing[*]}" brew install "${missing[@]}"
-    luarocks --lua-version=5.4 show luaunit >/dev/null 2>&1 ||
-        step "installing luaunit" luarocks --lua-version=5.4 install luaunit
+    # Some are kept out of where pkg-config looks, for macOS has others of that name.
+    for package in "$@"; do
+        dir=$(brew --prefix "$package")/lib/pkgconfig
+        [[ ! -d $dir ]] || PKG_CONFIG_PATH=$dir:${PKG_CONFIG_PATH-}
+    done
+    export PKG_CONFIG_PATH
+    rocks=(luarocks --lua-version=5.4 "--lua-dir=$(brew --prefix lua@5.4)")
+    "${rocks[@]}" show luaunit >/dev/null 2>&1 || step "installing luaunit" "${rocks[@]}" install luaunit
 }
 
 # need PURPOSE... : build, guest, image, test, check
@@ -167,6 +179,18 @@ configure_and_build() {
 # build PRESET
 build() {
     step "building vmtest ($1)" configure_and_build "$1"
+    local helper=$root/build/$1/shim/vz/vmtest-vz
+    if [[ $system == Darwin && -x $helper ]]; then
+        step "signing the helper for Apple's virtualization" "$root/scripts/mac/sign" "$helper"
+    fi
+}
+
+# has_image NAME
+has_image() {
+    local store=${VMTEST_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/vmtest}/images
+    [[ -n ${VMTEST_HOME-} || $system != Darwin ]] ||
+        store="$HOME/Library/Application Support/vmtest/images"
+    [[ -e $store/$1/latest/image.json ]]
 }
 
 # need_image PRESET NAME [RECIPE SETTINGS…]: builds the image unless it is there, by the recipe of that
@@ -174,10 +198,7 @@ build() {
 need_image() {
     local preset=$1 name=$2
     shift 2
-    local store=${VMTEST_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/vmtest}/images
-    [[ -n ${VMTEST_HOME-} || $system != Darwin ]] ||
-        store="$HOME/Library/Application Support/vmtest/images"
-    [[ -e $store/$name/latest/image.json ]] ||
+    has_image "$name" ||
         step "building the guest image \"$name\"" "$root/build/$preset/vmtest" image build -v "${1-$name}" \
             "$name" "${@:2}"
 }

@@ -44,7 +44,8 @@ static const struct meaning meanings[] = {
      "errKCInteractionNotAllowed "
      "(-25308) there means a locked login keychain: `security unlock-keychain`"},
     {VZ, 2, "entitlement", NULL, VT_EUNSUPPORTED, "the helper lacks an entitlement",
-     "sign it: codesign --force --sign - --entitlements vz.entitlements PROGRAM (docs/mac.md, "
+     "sign it: codesign --force --sign - --entitlements vmtest-vz.entitlements PROGRAM "
+     "(docs/mac.md, "
      "\"Signing\")"},
     {VZ, 2, NULL, NULL, VT_EINVAL, "the framework refuses the virtual machine's configuration",
      "the text names the device or amount; vmtest features tells what this Mac can do"},

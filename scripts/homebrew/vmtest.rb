@@ -31,7 +31,7 @@ class Vmtest < Formula
     helper = libexec/"vmtest/vmtest-vz"
     return unless helper.exist?
 
-    system "codesign", "--force", "--sign", "-", "--entitlements", "scripts/mac/vz.entitlements", helper
+    system "codesign", "--force", "--sign", "-", "--entitlements", "shim/vz/vmtest-vz.entitlements", helper
   end
 
   def caveats

@@ -48,8 +48,11 @@ def advice(error):
              ("VZErrorDomain", 10007): "a guest newer than the host fails so: update the host, or "
                                        "take an older IPSW",
              ("VZErrorDomain", -9): "unlock the login keychain: security unlock-keychain",
-             ("VZErrorDomain", 2): "is the helper signed? scripts/mac/sign"}
-    hint = known.get((error.get("domain"), error.get("code"))) if isinstance(error, dict) else None
+             ("VZErrorDomain", 2): "sign the helper: scripts/mac/sign"}
+    error = error if isinstance(error, dict) else {}
+    hint = known.get((error.get("domain"), error.get("code")))
+    if error.get("code") == 2 and "entitlement" not in str(error.get("message")):
+        hint = None  # something else in the configuration
     return f"; {hint}" if hint else ""
 
 

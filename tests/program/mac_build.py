@@ -224,8 +224,8 @@ def test_signing():
         words = [MAC / "sign", mac.path / "vmtest-vz"]
         ran = subprocess.run(words, env=mac.env, capture_output=True, text=True, timeout=60, check=False)
         equal(ran.returncode, 0, ran.stderr)
-        contains(mac.called(), f"codesign --force --sign - --entitlements {MAC}/vz.entitlements "
-                               f"{mac.path}/vmtest-vz")
+        contains(mac.called(), f"codesign --force --sign - --entitlements {MAC.parents[1]}/shim/vz/"
+                               f"vmtest-vz.entitlements {mac.path}/vmtest-vz")
         (mac.fake / "entitlements").write_text("com.apple.security.get-task-allow")
         ran = subprocess.run(words, env=mac.env, capture_output=True, text=True, timeout=60, check=False)
         equal(ran.returncode, 1)

@@ -118,7 +118,7 @@ def test_plists():
     nightly = plistlib.loads((MAC / "launchd.plist").read_bytes())
     contains((ROOT / "docs" / "mac.md").read_text(), f"{nightly['Label']}.plist")
     equal(nightly["ProgramArguments"][1], "run")
-    entitlements = plistlib.loads((MAC / "vz.entitlements").read_bytes())
+    entitlements = plistlib.loads((ROOT / "shim" / "vz" / "vmtest-vz.entitlements").read_bytes())
     equal(entitlements, {"com.apple.security.virtualization": True,
                          "com.apple.security.network.client": True})
 

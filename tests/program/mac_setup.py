@@ -39,6 +39,7 @@ class Clone:
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="vmtest-clone-")).resolve()
         self.fake, self.home = self.path / "fake", self.path / "home"
         shutil.copytree(ROOT / "scripts", self.path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "shim" / "vz", self.path / "shim" / "vz")
         (self.path / "bin").mkdir()
         for name, body in PROGRAMS.items():
             program = self.path / "bin" / name
@@ -138,7 +139,8 @@ def packages(purpose):
 def test_the_formula_needs_the_same():
     text = (ROOT / "scripts/homebrew/vmtest.rb").read_text()
     equal(set(re.findall(r'^  depends_on "([^"]+)"', text, re.M)), packages("build") | packages("guest"))
-    contains(text, "scripts/mac/vz.entitlements")
+    contains(text, "shim/vz/vmtest-vz.entitlements")
+    check((ROOT / "shim/vz/vmtest-vz.entitlements").exists())
     if shutil.which("ruby"):
         equal(subprocess.run(["ruby", "-c", ROOT / "scripts/homebrew/vmtest.rb"], capture_output=True,
                              timeout=60, check=False).returncode, 0)

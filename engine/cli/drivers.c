@@ -28,6 +28,7 @@ static const char *const meanings[VT_CAP_COUNT_] = {
     [VT_CAP_EXEC] = "run commands in the guest",
     [VT_CAP_FILES] = "copy files in and out",
     [VT_CAP_SNAPSHOT] = "snapshots, and going back to them",
+    [VT_CAP_COPY] = "another VM from a snapshot, beside the first",
     [VT_CAP_SCREENSHOT] = "the screen as a picture",
     [VT_CAP_KEYS] = "press keys, type text",
     [VT_CAP_VNC] = "the screen by VNC",

@@ -17,6 +17,8 @@ enum {
     CPUS,
     CHANNEL,
     ACCEL,
+    DRIVER,
+    TART,
     DISK,
     NIC,
     SHARE,
@@ -35,6 +37,10 @@ static const struct vt_option options[] = {
     [CHANNEL] = {0, "channel", "NAME",
                  "way into the guest: agent, ssh or qga (default: as\nthe image says)"},
     [ACCEL] = {0, "accel", "NAME", "auto, kvm, hvf or tcg (default: auto)"},
+    [DRIVER] = {0, "driver", "NAME", "what it runs on (default: qemu)"},
+    [TART] = {0, "tart", "SPEC",
+              "for --driver tart: vm=NAME (what to clone),user=NAME,\nkey=FILE,suspendable,… "
+              "(docs/drivers.md)"},
     [DISK] =
         {0, "disk", "SPEC...",
          "one more disk: name=data,size=1G,bus=virtio|nvme|usb;\nor path=FILE,format=raw|qcow2 "
@@ -64,15 +70,15 @@ static char *next_line(const char **text)
 }
 
 /* A path that a user typed in this folder is meant in this folder later, too. */
-static enum vt_code absolute(json_t *object, struct vt_error *err)
+static enum vt_code absolute(json_t *object, const char *key, struct vt_error *err)
 {
-    const char *path = vt_json_str(object, "path", NULL);
+    const char *path = vt_json_str(object, key, NULL);
     if (!path)
         return VT_OK;
     char *full = realpath(path, NULL);
     if (!full)
         return vt_fail(err, VT_ENOTFOUND, "vm.create", "there is no %s", path);
-    json_object_set_new(object, "path", json_string(full));
+    json_object_set_new(object, key, json_string(full));
     free(full);
     return VT_OK;
 }
@@ -92,12 +98,24 @@ static enum vt_code add_specs(json_t *config, const char *key, const char *lines
             code = !strcmp(key, "forwards") ? vt_spec_forward(line, &one, err)
                                             : vt_spec_parse(line, flags, &one, err);
         if (one)
-            code = absolute(one, err);
+            code = absolute(one, "path", err);
         if (one)
             json_array_append_new(list, one);
         vt_free(line);
     }
     json_object_set_new(config, key, list);
+    return code;
+}
+
+static enum vt_code add_tart(json_t *config, const char *text, struct vt_error *err)
+{
+    static const char *const flags[] = {"suspendable", "same_serial", NULL};
+    static const char *const files[] = {"key", "password_file"};
+    json_t *tart = NULL;
+    enum vt_code code = vt_spec_parse(text, flags, &tart, err);
+    for (size_t i = 0; !code && i < sizeof files / sizeof *files; i++)
+        code = absolute(tart, files[i], err);
+    json_object_set_new(config, "tart", tart);
     return code;
 }
 
@@ -107,7 +125,11 @@ static enum vt_code add_options(const struct vt_command *self, const char *const
     static const struct {
         int option;
         const char *key;
-    } texts[] = {{IMAGE, "image"}, {MEMORY, "memory"}, {CHANNEL, "channel"}, {ACCEL, "accel"}},
+    } texts[] = {{IMAGE, "image"},
+                 {MEMORY, "memory"},
+                 {CHANNEL, "channel"},
+                 {ACCEL, "accel"},
+                 {DRIVER, "driver"}},
       flags[] = {{SCREEN, "screen"}, {VNC, "vnc"}},
       lists[] = {{DISK, "disks"}, {NIC, "nics"}, {SHARE, "shares"}, {FORWARD, "forwards"}};
     int cpus = 0;
@@ -120,6 +142,8 @@ static enum vt_code add_options(const struct vt_command *self, const char *const
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         if (add_specs(config, lists[i].key, v[lists[i].option], err))
             return err->code;
+    if (v[TART] && add_tart(config, v[TART], err))
+        return err->code;
     if (v[CPUS] && !vt_cli_int(self, "--cpus", v[CPUS], 1, 256, &cpus))
         return VT_EINVAL;
     if (cpus)

@@ -16,6 +16,7 @@
 #include "core/mem.h"
 #include "core/paths.h"
 #include "core/sys.h"
+#include "vm/driver.h"
 #include "vmtest/named.h"
 #include "vmtest/registry.h"
 #include "vmtest/report.h"
@@ -89,10 +90,11 @@ static bool clean_pass(const char *runtime, const char *scratch, enum pass pass)
 void vt__cleanup_run(const char *runtime, const char *scratch)
 {
     clean_pass(runtime, scratch, END_WORKERS);
-    if (clean_pass(runtime, scratch, END_VMS))
-        return;
-    vt_remove_tree(scratch, NULL);
-    vt_remove_tree(runtime, NULL);
+    if (!clean_pass(runtime, scratch, END_VMS)) {
+        vt_remove_tree(scratch, NULL);
+        vt_remove_tree(runtime, NULL);
+    }
+    vt__drivers_sweep();
 }
 
 /* A folder whose lock is free may be of a run that begins this very moment. */
@@ -122,6 +124,7 @@ void vt_sweep(void)
         closedir(d);
     vt_free(root);
     vt_free(disks);
+    vt__drivers_sweep();
 }
 
 enum vt_code vt__janitor_start(struct vt_janitor *janitor, const char *runtime, const char *scratch,

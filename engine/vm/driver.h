@@ -73,6 +73,10 @@ struct vt_driver {
     enum vt_code (*restore_check)(void *instance, const char *dir, const json_t *facts,
                                   struct vt_error *err);
 
+    /* The guest stands still for so long while snapshot() saves it that its connections are lost
+     * and its clock is behind: vm sets both right before the snapshot is said to be done. */
+    bool snapshot_holds;
+
     void (*screenshot)(void *instance, const char *path, struct vt_op *op);
     /* Each chord: QKeyCode names held together, joined by '-'. */
     void (*send_keys)(void *instance, const char *const *chords, struct vt_op *op);
@@ -89,7 +93,16 @@ struct vt_driver {
 
     /* Adds its facts to vt_vm_info(). */
     void (*info)(void *instance, json_t *facts);
+
+    /* Removes what VMs and snapshots that are gone have left outside their folders (scratch_dir,
+     * and the snapshot's own), and nothing else. Blocks; quick where there is nothing. NULL:
+     * nothing can be left. */
+    void (*sweep)(void);
 };
+
+/* Calls the sweep() of every driver that has one. After folders of VMs or snapshots were removed.
+ */
+void vt__drivers_sweep(void);
 
 /* Told by drivers, from the loop. */
 

@@ -21,6 +21,7 @@ struct vm_op {
     struct vt_vm *vm; /* NULL once the VM was freed */
     struct vm_op *next, *prev;
     struct vt_op *inner;               /* the driver's or the channel's part under way, or NULL */
+    void *result;                      /* what vt__vm_settle() and vt__vm_op_relay() end it with */
     bool waits_restart;                /* goes on at vt_vm_restarted() */
     bool waits_ready;                  /* goes on when the ready text was seen */
     void (*ended)(struct vm_op *self); /* the VM stopped or crashed; never NULL */

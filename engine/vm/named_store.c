@@ -249,5 +249,7 @@ enum vt_code vt_named_remove(struct vt_named *n, struct vt_error *err)
         code = vt__named_end(n, err);
     if (code)
         return code;
-    return n->dir ? remove_dir(n, err) : vt_remove_tree(n->scratch_dir, err);
+    code = n->dir ? remove_dir(n, err) : vt_remove_tree(n->scratch_dir, err);
+    vt__drivers_sweep();
+    return code;
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/json.h"
 #include "core/mem.h"
@@ -24,7 +25,10 @@ static void fail_settling(struct vm_op *self, const char *what, const char *said
             "VM %s answers again, but the time and the random pool of its guest could not be set "
             "right: %s%s%.300s",
             self->vm->config.name, what, *said ? ": " : "", said);
-    vt_hint(&why, "its user is to be root, or the image is to have vmtest's agent");
+    vt_hint(
+        &why,
+        "its user is to be root (on macOS: may use sudo without a password), or the image is to "
+        "have vmtest's agent");
     vt_op_fail(&self->op, &why);
 }
 
@@ -33,7 +37,7 @@ static void set_up_network(struct vm_op *self)
 {
     self->inner = vt__vm_network_setup(self->vm, vt__vm_op_relay, self);
     if (!self->inner)
-        vt_op_succeed(&self->op, NULL);
+        vt_op_succeed(&self->op, self->result);
 }
 
 static void on_refreshed(struct vt_op *inner, void *user)
@@ -79,9 +83,17 @@ static struct vt_op *refresh_by_command(struct vm_op *self, struct vt_channel *c
     struct vt_buf line = VT_BUF_INIT;
     double now = vt_wall();
     vt_random_hex(seed, SEED_DIGITS);
+    time_t seconds = (time_t)now;
+    struct tm utc;
+    char stamp[24];
+    gmtime_r(&seconds, &utc);
+    strftime(stamp, sizeof stamp, "%m%d%H%M%Y.%S", &utc);
+    /* macOS has another `date`, and takes up what its random device is given by itself */
     vt_buf_printf(&line,
-                  "date -u -s @%.3f >/dev/null 2>&1 || date -u -s @%.0f >/dev/null || exit; ", now,
-                  now);
+                  "if [ \"$(uname)\" = Darwin ]; then sudo -n date -u %s >/dev/null || exit; "
+                  "cat > /dev/urandom; exec date -u +%%s; fi; "
+                  "date -u -s @%.3f >/dev/null 2>&1 || date -u -s @%.0f >/dev/null || exit; ",
+                  stamp, now, now);
     vt_buf_puts(&line, reseed);
     const struct vt_exec_opts opts = {.command = line.data,
                                       .input = seed,
@@ -141,7 +153,7 @@ void vt__vm_settle(struct vm_op *self)
 {
     struct vt_error why = VT_ERROR_INIT;
     if (!vt_vm_supports(self->vm, VT_CAP_EXEC, NULL)) { /* nobody can ask it anything */
-        vt_op_succeed(&self->op, NULL);
+        vt_op_succeed(&self->op, self->result);
         return;
     }
     struct vt_channel *ch = vt__vm_channel(self->vm, &why);

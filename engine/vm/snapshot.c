@@ -85,7 +85,11 @@ static void on_committed(struct vt_op *inner, void *user)
     struct commit *c = vt_op_result(inner);
     vt_free(vm->came_from);
     vm->came_from = vt_strdup(c->final);
-    vt_op_succeed(&self->op, c->final);
+    self->result = c->final;
+    if (vm->driver->snapshot_holds && vm->state == VT_VM_RUNNING)
+        vt__vm_settle(self);
+    else
+        vt_op_succeed(&self->op, c->final);
 }
 
 static void on_saved(struct vt_op *inner, void *user)
@@ -96,6 +100,12 @@ static void on_saved(struct vt_op *inner, void *user)
     if (vt_op_error(inner)) {
         vt_op_fail(&self->op, vt_op_error(inner));
         return;
+    }
+    if (self->vm->driver->snapshot_holds && self->vm->channel) {
+        struct vt_error held = VT_ERROR_INIT;
+        vt_fail(&held, VT_EGUEST, "vm", "VM %s was saved meanwhile, which cut its connections",
+                self->vm->config.name);
+        self->vm->channel->cls->drop(self->vm->channel, &held);
     }
     struct commit *c = snapshot->commit;
     snapshot->commit = NULL;

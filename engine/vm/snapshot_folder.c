@@ -16,6 +16,7 @@
 #include "core/paths.h"
 #include "core/sys.h"
 #include "core/text.h"
+#include "vm/driver.h"
 #include "vm/internal.h"
 
 #define FORMAT 1
@@ -315,6 +316,7 @@ enum vt_code vt_snapshot_remove(const char *path, struct vt_error *err)
         code = vt_fail_sys(err, errno, "vm.snapshot", "cannot remove the snapshot %s", path);
     else
         code = vt_remove_tree(aside.data, err);
+    vt__drivers_sweep();
     vt_buf_free(&aside);
     vt_free(dir);
     vt_free(file);

@@ -85,6 +85,10 @@ static int run_tied(long parent, char **argv)
     pid_t child = fork();
     if (child == 0)
         return become(argv);
+    /* those that a program may be asked by, through its group */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
     EV_SET(&watch[1], (uintptr_t)child, EVFILT_PROC, EV_ADD, NOTE_EXIT, 0, NULL);
     if (child < 0 || kevent(queue, watch + 1, 1, NULL, 0, NULL))
         return VT_TIE_NOT_RUN;

@@ -6,7 +6,8 @@
  * see vt_image_use), asks to be killed when its parent PID ends, and becomes PROGRAM. The lock is
  * held, with the process's id in the file, and the image is in use, for exactly as long as PROGRAM
  * lives. Where the kernel cannot kill a process with its parent (macOS), the command stays
- * as PROGRAM's parent, in the same process group, and watches. */
+ * as PROGRAM's parent, in the same process group, and watches; SIGINT, SIGUSR1 and SIGUSR2 to the
+ * group are for PROGRAM alone. */
 #ifndef VT_VM_TIE_H
 #define VT_VM_TIE_H
 

@@ -31,6 +31,7 @@ static const char *const capability_names[VT_CAP_COUNT_] = {
     [VT_CAP_EXEC] = "exec",
     [VT_CAP_FILES] = "files",
     [VT_CAP_SNAPSHOT] = "snapshot",
+    [VT_CAP_COPY] = "copy",
     [VT_CAP_SCREENSHOT] = "screenshot",
     [VT_CAP_KEYS] = "keys",
     [VT_CAP_VNC] = "vnc",
@@ -70,6 +71,13 @@ void vt_driver_register(const struct vt_driver *driver)
 const struct vt_driver *const *vt_drivers(void)
 {
     return drivers;
+}
+
+void vt__drivers_sweep(void)
+{
+    for (size_t i = 0; drivers[i]; i++)
+        if (drivers[i]->sweep)
+            drivers[i]->sweep();
 }
 
 const char *const *vt_driver_names(void)
@@ -193,6 +201,8 @@ void vt_vm_free(struct vt_vm *vm, bool leave_running)
         vt__registry_keep(vm);
     else if (!elsewhere)
         vt__registry_remove(vm);
+    if (!kept && vm->driver->sweep)
+        vm->driver->sweep(); /* its snapshots went with its folders */
     free_vm(vm);
 }
 
@@ -327,7 +337,7 @@ void vt__vm_op_relay(struct vt_op *inner, void *self)
     if (vt_op_error(inner))
         vt_op_fail(&x->op, vt_op_error(inner));
     else
-        vt_op_succeed(&x->op, NULL);
+        vt_op_succeed(&x->op, x->result);
 }
 
 enum vt_code vt__vm_need_state(const struct vt_vm *vm, unsigned mask, const char *op,

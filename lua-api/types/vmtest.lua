@@ -68,12 +68,22 @@
 ---@field reboot? string command that restarts it
 ---@field accept_new? boolean without `host_key`: take the one it shows at first
 
+---@class vmtest.Tart
+---@field vm? string what to clone, as `tart list` names it; else `image`
+---@field user? string for ssh; without, commands go by `tart exec`
+---@field key? string file
+---@field password_file? string
+---@field host_key? string "ssh-ed25519 AAAA…"
+---@field resolver? "dhcp"|"arp"|"agent" of `tart ip`; default: each in turn
+---@field suspendable? boolean can be saved: snapshots
+---@field same_serial? boolean clones keep the serial number
+
 ---@class vmtest.VmOptions
 ---@field image? string name in the image store, or a folder
 ---@field name? string
 ---@field memory? vmtest.Size
 ---@field cpus? integer
----@field driver? "qemu"|"ssh"|"sim"
+---@field driver? "qemu"|"tart"|"ssh"|"sim"
 ---@field accel? "auto"|"kvm"|"hvf"|"tcg"
 ---@field channel? "agent"|"ssh"|"qga" the way in
 ---@field forwards? (vmtest.Forward|integer)[]
@@ -83,6 +93,7 @@
 ---@field screen? boolean a graphics card and a keyboard
 ---@field vnc? boolean
 ---@field ssh? vmtest.Ssh for driver = "ssh"
+---@field tart? vmtest.Tart for driver = "tart"
 ---@field sim? table script of the simulated driver (docs/sim.md)
 ---@field snapshot? string name of one that was kept, or a folder
 ---@field start? boolean default true

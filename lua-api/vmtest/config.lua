@@ -126,6 +126,16 @@ local function check_ssh(value)
   return ssh
 end
 
+local tart_spec = {
+  vm = text, user = text, key = path_of, password_file = path_of, host_key = text,
+  resolver = M.choice("dhcp", "arp", "agent"), suspendable = "boolean", same_serial = "boolean",
+}
+
+local function check_tart(value)
+  if type(value) ~= "table" then return nil, "is to be a table" end
+  return options.check("tart", tart_spec, value)
+end
+
 local function check_name(value)
   if type(value) == "string" and #value <= 60 and value:find("^[%w][%w._-]*$") then return value end
   return nil, "is to be 1 to 60 letters, digits, '.', '_' or '-', the first a letter or a digit"
@@ -135,7 +145,7 @@ local spec = {
   image = "string", name = check_name, memory = "size", cpus = "count", driver = "string",
   accel = M.choice("auto", "kvm", "hvf", "tcg"), channel = M.choice("agent", "ssh", "qga"),
   forwards = check_forwards, disks = check_disks, nics = check_nics, shares = check_shares,
-  screen = "boolean", vnc = "boolean", sim = check_sim, ssh = check_ssh,
+  screen = "boolean", vnc = "boolean", sim = check_sim, ssh = check_ssh, tart = check_tart,
   snapshot = text, start = "boolean", boot_timeout = "duration",
 }
 M.spec = spec
@@ -174,6 +184,13 @@ function M.check(op, opts)
     end
   elseif o.ssh then
     options.invalid(op, "option 'ssh' is for driver = \"ssh\" alone")
+  elseif o.tart and o.driver ~= "tart" then
+    options.invalid(op, "option 'tart' is for driver = \"tart\" alone")
+  elseif o.driver == "tart" then
+    if not o.image and not (o.tart and o.tart.vm) then
+      options.invalid(op, "the tart driver needs to know what to clone",
+        "say image = \"NAME\", as `tart list` shows it, or tart = { vm = \"NAME\", … }")
+    end
   elseif not o.image and o.driver ~= "sim" and not raw.job.dry_run then
     options.invalid(op, "a VM needs an image", "say image = \"NAME\", or driver = \"sim\"")
   end
@@ -189,13 +206,19 @@ local function engine_part(o)
     if not own[key] then config[key] = value end
   end
   if raw.job.dry_run then
-    config.driver, config.sim, config.ssh = "sim", json.text('{"dry_run":true}'), nil
+    config.driver, config.sim = "sim", json.text('{"dry_run":true}')
+    config.ssh, config.tart = nil, nil
     -- nothing stands for these in a simulated guest
     for _, key in ipairs { "channel", "forwards", "disks", "nics", "shares", "screen", "vnc" } do
       config[key] = nil
     end
   end
-  if config.driver == "sim" or config.driver == "ssh" then config.image = nil end
+  if config.driver == "tart" then -- an image is a VM of tart's there
+    local tart = { vm = config.image }
+    for key, value in pairs(o.tart or {}) do tart[key] = value end
+    config.tart = tart
+  end
+  if config.driver ~= "qemu" then config.image = nil end
   return config
 end
 

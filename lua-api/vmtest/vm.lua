@@ -78,6 +78,8 @@ end
 function VM:clone(opts)
   local op = "vm.clone"
   local o = options.check(op, { name = config.spec.name, timeout = "duration" }, opts)
+  local can, why = raw.vm_supports(self, "copy")
+  if not can then raw.raise("unsupported", op, why, nil, { vm = raw.vm_name(self) }) end
   local dir = enrollments.snapshot(self, unique("clone"), raw.snapshots_dir(), o.timeout or 0, true)
   local vm = raw.vm_new_from(dir, unique(o.name or raw.vm_name(self)), true)
   enrollments.restore(vm, dir, o.timeout or 0)

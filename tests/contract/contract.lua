@@ -24,11 +24,16 @@ local function ssh_target()
   }
 end
 
+local function tart_target()
+  if driver ~= "tart" then return nil end
+  return { user = os.getenv "CONTRACT_TART_USER", key = os.getenv "CONTRACT_TART_KEY", suspendable = true }
+end
+
 -- Options of a VM on this target, with some of its own.
 function M.vm(extra)
   local o = {
     driver = driver, channel = os.getenv "CONTRACT_CHANNEL", image = os.getenv "CONTRACT_IMAGE",
-    ssh = ssh_target(),
+    ssh = ssh_target(), tart = tart_target(),
   }
   for key, value in pairs(extra or {}) do o[key] = value end
   return o

@@ -15,6 +15,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 VMTEST = os.environ["VMTEST_PROGRAM"]
 IMAGE = "small"
 IMAGE_WITH = {"qga": "small-qga"}  # channels that it does not have
+TART_IMAGE = "small-disk"
+STANDIN = HERE.parent / "standin"
 
 
 def skip(why):
@@ -76,6 +78,23 @@ def sshd(folder):
         "CONTRACT_SSH_HOST_KEY": host_key}
 
 
+def tart(folder):
+    """The stand-in for `tart`, with one VM to clone."""
+    if os.geteuid():
+        skip("the stand-in for tart needs root: its guests have addresses with port 22")
+    if not shutil.which("qemu-system-" + os.uname().machine) or not shutil.which("qemu-img"):
+        skip("there is no QEMU")
+    channels(TART_IMAGE)
+    image = json.loads(subprocess.run([VMTEST, "image", "show", TART_IMAGE, "--json"], capture_output=True,
+                                      text=True, check=True).stdout)
+    environment = {"PATH": f"{STANDIN}:{os.environ['PATH']}", "TART_HOME": str(folder / "tart")}
+    subprocess.run(["tart", "standin-import", "golden", image["dir"]], check=True,
+                   env={**os.environ, **environment})
+    way = next(w for w in image["ways_in"] if w["channel"] == "ssh")
+    return {**environment, "CONTRACT_DRIVER": "tart", "CONTRACT_IMAGE": "golden",
+            "CONTRACT_TART_USER": way["user"], "CONTRACT_TART_KEY": way["key"]}
+
+
 def run(suite, target, folder):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CONTRACT_")} | target
     return subprocess.run([VMTEST, "run", "-o", folder / "results", HERE / f"{suite}.lua"],
@@ -91,6 +110,8 @@ def main():
             environment = {"CONTRACT_DRIVER": "sim"}
         elif target == "ssh":
             server, environment = sshd(folder)
+        elif target == "tart":
+            environment = tart(folder)
         else:
             environment = qemu(target.removeprefix("qemu-"))
         return run(suite, environment, folder)

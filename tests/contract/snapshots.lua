@@ -118,7 +118,7 @@ TestSnapshots.testCommandUnderWayEnds = stated(function(self)
   lu.assertEquals(self.vm:exec("echo up").stdout, "up\n")
 end)
 
-TestSnapshots.testClone = stated(function(self)
+TestSnapshots.testClone = contract.stated("copy", function(self) self.vm:clone() end, function(self)
   self.vm:write(self.dir .. "/f", "shared")
   local clone <close> = self.vm:clone()
   lu.assertEquals(clone:read(self.dir .. "/f"), "shared")

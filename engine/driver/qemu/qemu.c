@@ -303,6 +303,7 @@ const struct vt_driver vt_qemu_driver = {
             [VT_CAP_EXEC] = {VT_SOMETIMES, "an image with a channel"},
             [VT_CAP_FILES] = {VT_SOMETIMES, "an image with a channel"},
             [VT_CAP_SNAPSHOT] = {.can = VT_YES},
+            [VT_CAP_COPY] = {.can = VT_YES},
             [VT_CAP_NAT] = {.can = VT_YES},
             [VT_CAP_FORWARD] = {.can = VT_YES},
         },

@@ -445,6 +445,7 @@ const struct vt_driver vt_sim_driver = {
             [VT_CAP_EXEC] = {VT_SOMETIMES, SCRIPTED},
             [VT_CAP_FILES] = {VT_SOMETIMES, SCRIPTED},
             [VT_CAP_SNAPSHOT] = {VT_SOMETIMES, SCRIPTED},
+            [VT_CAP_COPY] = {VT_SOMETIMES, SCRIPTED},
             [VT_CAP_CONSOLE_WRITE] = {VT_NO, "nothing reads the simulated console"},
             [VT_CAP_SCREENSHOT] = {VT_NO, NO_SCREEN},
             [VT_CAP_KEYS] = {VT_NO, NO_SCREEN},

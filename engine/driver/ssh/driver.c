@@ -215,6 +215,7 @@ const struct vt_driver vt_ssh_driver = {
             [VT_CAP_EXEC] = {.can = VT_YES},
             [VT_CAP_FILES] = {.can = VT_YES},
             [VT_CAP_SNAPSHOT] = {VT_NO, ONE_WAY},
+            [VT_CAP_COPY] = {VT_NO, ONE_WAY},
             [VT_CAP_SCREENSHOT] = {VT_NO, NO_SCREEN},
             [VT_CAP_KEYS] = {VT_NO, NO_SCREEN},
             [VT_CAP_VNC] = {VT_NO, NO_SCREEN},

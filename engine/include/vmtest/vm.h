@@ -55,6 +55,7 @@ enum vt_capability {
     VT_CAP_EXEC,
     VT_CAP_FILES,
     VT_CAP_SNAPSHOT, /* and restore, of a running and of a stopped VM */
+    VT_CAP_COPY,     /* a second VM of a snapshot while the first runs: clones */
     VT_CAP_SCREENSHOT,
     VT_CAP_KEYS,
     VT_CAP_VNC,
@@ -117,9 +118,9 @@ struct vt_share {
  * compares. What follows is where this one keeps its things. */
 struct vt_vm_config {
     const char *name;             /* plain name, unique in its run */
-    const char *driver;           /* "qemu", "sim", "ssh"; NULL: "qemu" */
+    const char *driver;           /* "qemu", "sim", "ssh", "tart"; NULL: "qemu" */
     const struct vt_image *image; /* owned by the caller, must outlive the VM; NULL where the driver
-                                     needs none (sim, ssh) */
+                                     needs none (sim, ssh, tart) */
     uint64_t memory;              /* bytes; 0: the image's */
     int cpus;                     /* 0: the image's */
     const char *accel;            /* "auto", "kvm", "hvf", "tcg"; NULL: "auto" */
@@ -132,10 +133,11 @@ struct vt_vm_config {
     size_t nic_count;
     const struct vt_share *shares;
     size_t share_count;
-    bool screen;       /* a graphics card and a keyboard: screenshots, keys */
-    bool vnc;          /* and a VNC server on a unix socket, state_dir/vnc; implies screen */
-    const json_t *sim; /* for the sim driver: its script and faults; NULL: none */
-    const json_t *ssh; /* for the ssh driver: {"host", "port", "user", "key", …}; NULL: none */
+    bool screen;        /* a graphics card and a keyboard: screenshots, keys */
+    bool vnc;           /* and a VNC server on a unix socket, state_dir/vnc; implies screen */
+    const json_t *sim;  /* for the sim driver: its script and faults; NULL: none */
+    const json_t *ssh;  /* for the ssh driver: {"host", "port", "user", "key", …}; NULL: none */
+    const json_t *tart; /* for the tart driver: {"vm", "user", "key", …}; NULL: none */
 
     const char *state_dir;   /* existing private folder for sockets and locks: short path */
     const char *scratch_dir; /* existing private folder for disks */

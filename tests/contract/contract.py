@@ -90,9 +90,9 @@ def tart(folder):
     environment = {"PATH": f"{STANDIN}:{os.environ['PATH']}", "TART_HOME": str(folder / "tart")}
     subprocess.run(["tart", "standin-import", "golden", image["dir"]], check=True,
                    env={**os.environ, **environment})
-    way = next(w for w in image["ways_in"] if w["channel"] == "ssh")
+    golden = json.loads((folder / "tart/vms/golden/config.json").read_text())
     return {**environment, "CONTRACT_DRIVER": "tart", "CONTRACT_IMAGE": "golden",
-            "CONTRACT_TART_USER": way["user"], "CONTRACT_TART_KEY": way["key"]}
+            "CONTRACT_TART_USER": golden["user"], "CONTRACT_TART_KEY": golden["key"]}
 
 
 def run(suite, target, folder):

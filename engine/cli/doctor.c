@@ -254,6 +254,7 @@ static int run(const struct vt_command *self, const char *const *values, char **
     check_qemu(&r, values[PROBE] != NULL);
     check_libraries(&r);
     vt_doctor_tools(&r);
+    vt_doctor_tart(&r);
     check_images(&r);
     check_room(&r);
     check_limits(&r);

@@ -24,6 +24,8 @@ void vt_doctor_tell_error(struct vt_doctor *r, enum vt_doctor_level level, const
 /* doctor_host.c */
 /* Programs and files that some VMs need: what is missing, what is not possible then. */
 void vt_doctor_tools(struct vt_doctor *r);
+/* Tart and its version, where it is there. */
+void vt_doctor_tart(struct vt_doctor *r);
 /* The host's limits, and who holds what of them. */
 void vt_doctor_capacity(struct vt_doctor *r);
 

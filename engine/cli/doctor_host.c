@@ -6,6 +6,7 @@
 #include "core/mem.h"
 #include "core/sys.h"
 #include "vmtest/lease.h"
+#include "vmtest/loop.h"
 #include "vmtest/units.h"
 
 #define PLACES_MAX 8
@@ -75,6 +76,49 @@ void vt_doctor_tools(struct vt_doctor *r)
                            tool->without);
         vt_free(path);
     }
+}
+
+#define TART_S 10.0
+
+struct version {
+    struct vt_doctor *report;
+    const char *program;
+    bool done;
+};
+
+static void on_tart_version(struct vt_op *op, void *user)
+{
+    struct version *v = user;
+    const struct vt_process_result *result = vt_op_result(op);
+    v->done = true;
+    if (vt_op_error(op))
+        vt_doctor_tell_error(v->report, VT_DOCTOR_WARNING, "tart", vt_op_error(op));
+    else if (result->status)
+        vt_doctor_tell(v->report, VT_DOCTOR_WARNING, "tart", "`tart --version` is to work",
+                       "%s does not tell its version: %.300s", v->program,
+                       result->err_size ? result->err : result->out);
+    else
+        vt_doctor_tell(v->report, VT_DOCTOR_OK, "tart", NULL, "tart %.*s (%s)",
+                       (int)strcspn(result->out, "\r\n"), result->out, v->program);
+}
+
+void vt_doctor_tart(struct vt_doctor *r)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    char *program = vt_find_program("tart");
+    if (!program)
+        return;
+    struct version v = {.report = r, .program = program};
+    struct vt_loop *loop = vt_loop_new(&err);
+    const char *const argv[] = {program, "--version", NULL};
+    const struct vt_process_opts opts = {.argv = argv, .timeout = TART_S, .output_limit = 400};
+    if (loop && vt_process_run(loop, &opts, on_tart_version, &v, &err))
+        while (!v.done)
+            vt_loop_run_once(loop, true);
+    else
+        vt_doctor_tell_error(r, VT_DOCTOR_WARNING, "tart", &err);
+    vt_loop_free(loop);
+    vt_free(program);
 }
 
 static void tell_one(struct vt_doctor *r, const struct vt_leased *l)

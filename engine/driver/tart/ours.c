@@ -16,6 +16,7 @@
 
 #define PREFIX "vmtest-"
 #define SUFFIX ".json"
+#define LOCK ".lock"
 #define FACTS "tart.json"
 #define SHOWN_MAX 24 /* characters of the VM's own name */
 #define RANDOM_DIGITS 12
@@ -50,7 +51,8 @@ enum vt_code vt_tart_own(const char *name, const char *lineage, const char *dir,
     char *record = record_of(name, SUFFIX, err), *facts = vt_path_join(dir, FACTS);
     char *owner = kept ? vt_path_dir(dir) : vt_strdup(dir);
     json_t *own = json_pack("{s:s, s:s}", "name", name, "lineage", lineage);
-    json_t *about = json_pack("{s:s, s:b}", "owner", owner, "kept", (int)kept);
+    json_t *about =
+        json_pack("{s:s, s:b, s:s}", "owner", owner, "kept", (int)kept, "lineage", lineage);
     enum vt_code code = record ? vt_json_save(facts, own, 0600, err) : VT_EIO;
     if (!code)
         code = vt_json_save(record, about, 0600, err);
@@ -114,35 +116,77 @@ static bool one_has(const char *parent, const char *name)
     return found;
 }
 
-static void sweep_one(const char *file)
+/* The record of a clone of ours, or NULL; *name gets which. */
+static json_t *read_record(const char *file, char name[VT_TART_NAME_SIZE])
 {
-    char name[VT_TART_NAME_SIZE];
     size_t n = strlen(file), tail = strlen(SUFFIX);
-    if (n <= tail || n - tail >= sizeof name || strcmp(file + n - tail, SUFFIX) != 0)
-        return;
-    snprintf(name, sizeof name, "%.*s", (int)(n - tail), file);
-    char *record = vt_tart_is_our_name(name) ? record_of(name, SUFFIX, NULL) : NULL;
-    struct vt_error err = VT_ERROR_INIT;
     json_t *about = NULL;
-    const char *owner = NULL;
-    if (record && vt_json_load(record, &about, NULL) == VT_OK)
-        owner = vt_json_str(about, "owner", NULL);
-    bool owned =
-        !owner || (vt_json_bool(about, "kept", false) ? one_has(owner, name) : has(owner, name));
-    if (!owned && vt_tart_disown(name, NULL, &err))
-        vt_log(VT_LOG_WARNING, "%s is left in tart: %s", name, err.message);
-    json_decref(about);
+    if (n <= tail || n - tail >= VT_TART_NAME_SIZE || strcmp(file + n - tail, SUFFIX) != 0)
+        return NULL;
+    snprintf(name, VT_TART_NAME_SIZE, "%.*s", (int)(n - tail), file);
+    char *record = vt_tart_is_our_name(name) ? record_of(name, SUFFIX, NULL) : NULL;
+    if (record)
+        vt_json_load(record, &about, NULL);
     vt_free(record);
+    return about;
+}
+
+/* Whether it is still there, because it is in use or cannot be removed. */
+static bool sweep_clone(const char *name, const json_t *about)
+{
+    const char *owner = vt_json_str(about, "owner", NULL);
+    struct vt_error err = VT_ERROR_INIT;
+    bool kept = vt_json_bool(about, "kept", false);
+    if (!owner || (kept ? one_has(owner, name) : has(owner, name)))
+        return true;
+    if (kept && one_has(owner, name)) /* its folder may have got its last name while we looked */
+        return true;
+    if (vt_tart_disown(name, NULL, &err) == VT_OK)
+        return false;
+    vt_log(VT_LOG_WARNING, "%s is left in tart: %s", name, err.message);
+    return true;
+}
+
+/* Locks of lineages of which there is nothing any more. Who takes one has a record first. */
+static void sweep_locks(const char *home, const json_t *lineages)
+{
+    DIR *d = opendir(home);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char lineage[VT_TART_NAME_SIZE];
+        size_t n = strlen(e->d_name), tail = strlen(LOCK);
+        if (n <= tail || n - tail >= sizeof lineage || strcmp(e->d_name + n - tail, LOCK) != 0)
+            continue;
+        snprintf(lineage, sizeof lineage, "%.*s", (int)(n - tail), e->d_name);
+        char *path = vt_path_join(home, e->d_name), *record = record_of(lineage, SUFFIX, NULL);
+        int fd = -1;
+        if (!json_object_get(lineages, lineage) && record && !vt_is_file(record) &&
+            vt_lock_file(path, &fd, NULL) == VT_OK)
+            unlink(path);
+        if (fd >= 0)
+            close(fd);
+        vt_free(record);
+        vt_free(path);
+    }
+    if (d)
+        closedir(d);
 }
 
 void vt_tart_sweep(void)
 {
-    char *home = vt_home_dir("tart", NULL);
+    char *home = vt_home_dir("tart", NULL), name[VT_TART_NAME_SIZE];
+    json_t *lineages = json_object();
     DIR *d = home ? opendir(home) : NULL;
-    for (struct dirent *e; d && (e = readdir(d));)
-        sweep_one(e->d_name);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        json_t *about = read_record(e->d_name, name);
+        if (about && sweep_clone(name, about))
+            json_object_set_new(lineages, vt_json_str(about, "lineage", name), json_true());
+        json_decref(about);
+    }
     if (d)
         closedir(d);
+    if (home)
+        sweep_locks(home, lineages);
+    json_decref(lineages);
     vt_free(home);
 }
 
@@ -152,7 +196,7 @@ enum vt_code vt_tart_lineage_lock(const char *lineage, const char *vm, const cha
                                   struct vt_error *err)
 {
     struct vt_error own = VT_ERROR_INIT;
-    char *path = record_of(lineage, ".lock", &own);
+    char *path = record_of(lineage, LOCK, &own);
     *fd = -1;
     if (path && vt_lock_file(path, fd, &own) == VT_EBUSY) {
         own = (struct vt_error)VT_ERROR_INIT;

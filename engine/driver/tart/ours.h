@@ -1,8 +1,9 @@
 /* Which of tart's VMs are ours, so that those left behind can be removed, and no other ever is.
  *
- * Before a clone is made, a record HOME/tart/NAME.json is written: {"owner": DIR, "kept": true or
- * false}. The clone is in use for as long as DIR/tart.json, or, of one that is kept for a snapshot,
- * some DIR/SNAPSHOT/tart.json, has its name. A VM without a record is never touched.
+ * Before a clone is made, a record HOME/tart/NAME.json is written: {"owner": DIR, "lineage": …,
+ * "kept": true or false}. The clone is in use for as long as DIR/tart.json, or, of one that is kept
+ * for a snapshot, some DIR/SNAPSHOT/tart.json, has its name. A VM without a record is never
+ * touched.
  *
  * HOME/tart/LINEAGE.lock is held by the process of the one VM that runs of all that are clones of
  * one another with their saved state: those have one MAC address, and tart throws the saved state

@@ -39,6 +39,10 @@ struct vt_channel_class {
 
     bool (*connected)(const struct vt_channel *ch);
 
+    /* Adds to a time-out of whoever waits for connect() why that has not worked so far, and what to
+     * do. NULL: it cannot tell. */
+    void (*explain)(const struct vt_channel *ch, struct vt_error *why);
+
     /* Drops the connection (the guest rebooted, was restored, or is gone): operations under way
      * fail with `why`. */
     void (*drop)(struct vt_channel *ch, const struct vt_error *why);

@@ -165,7 +165,11 @@ static void boot_abort(struct vt_op *op, struct vt_error *why)
                        : self->waits_ready               ? "it did not finish booting"
                                                          : "it did not answer";
     vt_error_append(why, ": VM %s: %s", self->vm->config.name, what);
-    vt__vm_add_console(self->vm, why);
+    const struct vt_channel *ch = self->vm->channel;
+    if (ch && ch->cls->explain && self->vm->state == VT_VM_RUNNING && !self->waits_ready)
+        ch->cls->explain(ch, why);
+    if (vt_vm_supports(self->vm, VT_CAP_CONSOLE, NULL))
+        vt__vm_add_console(self->vm, why);
     vt_hint(why, "%sgive a slow guest a longer time-out",
             vt_vm_supports(self->vm, VT_CAP_CONSOLE, NULL)
                 ? "the whole console is in its console.log; "

@@ -189,6 +189,14 @@ static void on_list(struct vt_op *inner, void *user)
 
 /* --- the address --- */
 
+/* DHCP leases, the ARP table, the guest's own word: each can lack an address that another has. */
+static const char *resolver_of(const struct way *w)
+{
+    static const char *const resolvers[] = {"dhcp", "arp", "agent"};
+    const char *chosen = w->t->options.resolver;
+    return chosen ? chosen : resolvers[w->attempts % 3];
+}
+
 static void on_address(struct vt_op *inner, void *user)
 {
     static const char *const list[] = {"list", "--source", "local", "--format", "json", NULL};
@@ -197,10 +205,12 @@ static void on_address(struct vt_op *inner, void *user)
     const struct vt_process_result *r = vt_op_result(inner);
     char doing[160];
     w->inner = NULL;
-    snprintf(doing, sizeof doing, "tart knows no address of %s", w->t->name);
+    snprintf(doing, sizeof doing, "tart knows no address of %s by %s", w->t->name, resolver_of(w));
     if (vt_tart_outcome(inner, OP, doing, &why)) {
+        w->attempts++;
         again(w, &why);
     } else if (!vt_tart_read_address(r->out, w->found)) {
+        w->attempts++;
         vt_fail(&why, VT_EPROTO, OP, "%s: `tart ip` printed \"%.100s\"", doing, r->out);
         again(w, &why);
     } else if (w->ssh && !strcmp(w->found, w->host)) {
@@ -210,13 +220,10 @@ static void on_address(struct vt_op *inner, void *user)
     }
 }
 
-/* DHCP leases, the ARP table, the guest's own word: each can lack an address that another has. */
 static void attempt(struct vt_channel *ch)
 {
-    static const char *const resolvers[] = {"dhcp", "arp", "agent"};
     struct way *w = way_of(ch);
-    const char *chosen = w->t->options.resolver;
-    const char *resolver = chosen ? chosen : resolvers[w->attempts++ % 3];
+    const char *resolver = resolver_of(w);
     const char *const words[] = {"ip", w->t->name, "--wait", WAIT, "--resolver", resolver, NULL};
     ask(w, words, on_address);
 }
@@ -297,6 +304,7 @@ static const struct vt_channel_class way_class = {
     .exec = exec,
     .transfer = transfer,
     .connected = connected,
+    .explain = timed_out,
     .drop = drop,
     .free = free_way,
 };

@@ -340,6 +340,7 @@ static const struct vt_channel_class way_class = {
     .exec = exec,
     .transfer = transfer,
     .connected = connected,
+    .explain = timed_out,
     .drop = drop,
     .free = free_way,
 };

@@ -303,6 +303,11 @@ def identities():
   vm:restore("one")
   lu.assertEquals({ facts(vm) }, { mac, serial, memory })
   vm:kill()
+  vm:snapshot("off")
+  vm:restore("off")
+  lu.assertEquals(vm:state(), "stopped")
+  vm:start()
+  lu.assertEquals(vm:sh("echo up").stdout, "up\\n")
   local same = make { tart = { user = ways.user, key = ways.key, same_serial = true } }
   local _, kept = facts(same)
   lu.assertEquals(kept, golden())

@@ -175,6 +175,8 @@ static void copy(struct vt_tart *t, const char *said, size_t n)
     (void)said;
     (void)n;
     const char *const words[] = {"clone", t->job.kept, t->name, NULL};
+    if (!t->job.memory) /* there is nothing saved that could be thrown away */
+        memcpy(t->lineage, t->name, sizeof t->lineage);
     if (vt_tart_own(t->name, t->lineage, t->config->scratch_dir, false, &why))
         vt_tart_fail(t, &why);
     else

@@ -137,7 +137,7 @@ need_brew() {
     ((EUID != 0)) || die "Homebrew refuses to work for root" "run this as a user who may administer this Mac"
     xcode-select --print-path >/dev/null 2>&1 ||
         die "Apple's command line tools are missing (compiler, git, python3)" "run: xcode-select --install"
-    command -v brew >/dev/null || die "Homebrew is needed on macOS" "see https://brew.sh"
+    command -v brew >/dev/null || die "Homebrew is needed on macOS" "its site shows the one line that installs it"
     for package in "$@"; do
         brew list --versions "$package" >/dev/null 2>&1 || missing+=("$package")
     done

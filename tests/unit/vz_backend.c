@@ -1,0 +1,156 @@
+#include "vz_backend.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+unsigned vz_backend_delay = 30;
+
+struct job {
+    const struct vtz_call *call;
+    struct job *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
+static struct job *first, **end = &first;
+static enum vtz_state state;
+
+static void become(enum vtz_state next)
+{
+    struct vtz_event event = {.kind = VTZ_EVENT_STATE, .state = next};
+    state = next;
+    vtz_tell(&event);
+}
+
+static void move(enum vtz_state from, enum vtz_state by, enum vtz_state to, struct vtz_outcome *out)
+{
+    if (state != from) {
+        vtz_fail(&out->failure, VTZ_WRONG_STATE, "the VM is %s", vtz_state_name(state));
+        return;
+    }
+    become(by);
+    usleep(vz_backend_delay * 1000);
+    become(to);
+}
+
+static void *echo(void *user)
+{
+    int fd = (int)(intptr_t)user;
+    char piece[4096];
+    for (ssize_t n; (n = read(fd, piece, sizeof piece)) > 0;)
+        if (send(fd, piece, (size_t)n, MSG_NOSIGNAL) != n)
+            break;
+    close(fd);
+    return NULL;
+}
+
+static void answer_connect(const struct vtz_call *call, struct vtz_outcome *out)
+{
+    int pair[2];
+    pthread_t thread;
+    if (call->port != 7 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) {
+        vtz_fail(&out->failure, VTZ_INTERNAL, "refused");
+        return;
+    }
+    out->fd = pair[0];
+    pthread_create(&thread, NULL, echo, (void *)(intptr_t)pair[1]);
+    pthread_detach(thread);
+}
+
+static void answer_create(const struct vtz_call *call, struct vtz_outcome *out)
+{
+    static const char hello[] = "up\n";
+    if (call->config->cpus > 8) {
+        vtz_fail(&out->failure, VTZ_UNSUPPORTED, "too many processors");
+        return;
+    }
+    out->made.machine_identifier = vt_strdup("aWQ=");
+    if (call->config->console_out >= 0 && write(call->config->console_out, hello, 3) != 3)
+        abort();
+    become(VTZ_STOPPED);
+    if (call->config->console_in >= 0) { /* what is typed comes back, once */
+        char typed[64];
+        ssize_t n = read(call->config->console_in, typed, sizeof typed);
+        if (n > 0 && write(call->config->console_out, typed, (size_t)n) != n)
+            abort();
+    }
+}
+
+static void answer(const struct vtz_call *call)
+{
+    struct vtz_outcome out = VTZ_OUTCOME_INIT;
+    switch (call->op) {
+    case VTZ_OP_HOST:
+        out.host = (struct vtz_host){.arch = "arm64", .rosetta = "installed", .max_cpus = 8};
+        out.host.os_version = vt_strdup("99.1");
+        break;
+    case VTZ_OP_CREATE:
+        answer_create(call, &out);
+        break;
+    case VTZ_OP_START:
+        move(VTZ_STOPPED, VTZ_STARTING, VTZ_RUNNING, &out);
+        break;
+    case VTZ_OP_STOP:
+        move(VTZ_RUNNING, VTZ_STOPPING, VTZ_STOPPED, &out);
+        break;
+    case VTZ_OP_SAVE:
+        move(VTZ_PAUSED, VTZ_SAVING, VTZ_PAUSED, &out);
+        break;
+    case VTZ_OP_PAUSE:
+        move(VTZ_RUNNING, VTZ_PAUSING, VTZ_PAUSED, &out);
+        break;
+    case VTZ_OP_VALIDATE_SAVE: /* fails as a framework does */
+        out.failure.domain = vt_strdup("VZErrorDomain");
+        out.failure.code = 12;
+        out.failure.message = vt_strdup("It \xff"
+                                        "cannot.");
+        out.failure.underlying = vt_calloc(1, sizeof *out.failure.underlying);
+        vtz_fail(out.failure.underlying, VTZ_INTERNAL, "below");
+        break;
+    case VTZ_OP_CONNECT:
+        answer_connect(call, &out);
+        break;
+    default:
+        break;
+    }
+    vtz_done(call->token, &out);
+}
+
+static void *work(void *user)
+{
+    (void)user;
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        while (!first)
+            pthread_cond_wait(&more, &lock);
+        struct job *job = first;
+        first = job->next;
+        if (!first)
+            end = &first;
+        pthread_mutex_unlock(&lock);
+        answer(job->call);
+        vt_free(job);
+    }
+    return NULL;
+}
+
+static void call(const struct vtz_call *c)
+{
+    static pthread_t thread;
+    struct job *job = vt_calloc(1, sizeof *job);
+    job->call = c;
+    pthread_mutex_lock(&lock);
+    *end = job;
+    end = &job->next;
+    if (!thread)
+        pthread_create(&thread, NULL, work, NULL);
+    pthread_cond_signal(&more);
+    pthread_mutex_unlock(&lock);
+}
+
+const struct vtz_backend vz_test_backend = {.fake = true, .call = call};

@@ -14,6 +14,8 @@
 struct ssh {
     struct vt_channel base; /* first */
     char *host, *user, *key_file, *passphrase, *password;
+    bool (*find)(void *find_user, char *host, size_t size, struct vt_error *why); /* or NULL */
+    void *find_user;
     int port;
     char *host_key; /* pinned: configured, or the first that was accepted */
     bool agent, known_only;
@@ -78,8 +80,8 @@ static void stop_connecting(struct vt_channel *ch)
 static void timed_out(const struct vt_channel *ch, struct vt_error *why)
 {
     const struct ssh *s = ssh_of(ch);
-    vt_error_append(why, ": no ssh server answered at %s:%d: %s", s->host, s->port,
-                    s->connecting.reason[0] ? s->connecting.reason : "no connection yet");
+    vt_error_append(why, ": no ssh server answered at %s:%d: %s", s->host[0] ? s->host : "?",
+                    s->port, s->connecting.reason[0] ? s->connecting.reason : "no connection yet");
     vt_hint(why, "is the guest up, with an ssh server on this port?");
 }
 
@@ -154,10 +156,28 @@ static void on_note(void *user, const char *reason)
     vt__connecting_set_reason(&s->connecting, reason);
 }
 
+/* The server's address of now, where that is not known once for all. */
+static bool find_host(struct ssh *s, struct vt_error *why)
+{
+    char host[64] = "";
+    if (!s->find)
+        return true;
+    if (!s->find(s->find_user, host, sizeof host, why))
+        return false;
+    vt_free(s->host);
+    s->host = vt_strdup(host);
+    return true;
+}
+
 static void dial(struct vt_channel *ch)
 {
     struct ssh *s = ssh_of(ch);
     static const struct vt__ssh_dial_class cls = {.won = on_won, .note = on_note};
+    struct vt_error why = VT_ERROR_INIT;
+    if (!find_host(s, &why)) {
+        vt__connecting_again(&s->connecting, &why);
+        return;
+    }
     s->dial = vt__ssh_dial_new(s->base.loop, s->host, s->port, &cls, s);
 }
 
@@ -262,7 +282,7 @@ static char *trim_host_key(const char *text)
 
 static enum vt_code check(const struct vt_ssh_config *config, struct vt_error *err)
 {
-    if (!config->host || !config->host[0])
+    if (!config->find && (!config->host || !config->host[0]))
         return vt_fail(err, VT_EINVAL, "ssh", "the guest's address is missing");
     if (config->port < 1 || config->port > 65535)
         return vt_fail(err, VT_EINVAL, "ssh", "%d is not a port", config->port);
@@ -296,7 +316,9 @@ struct vt_channel *vt_ssh_new(struct vt_loop *loop, const struct vt_ssh_config *
     s->base.loop = loop;
     s->connecting.cls = &connecting_class;
     s->connecting.ch = &s->base;
-    s->host = vt_strdup(config->host);
+    s->host = vt_strdup(config->host ? config->host : "");
+    s->find = config->find;
+    s->find_user = config->find_user;
     s->port = config->port;
     s->user = vt_strdup(config->user);
     s->key_file = vt_strdup(config->key_file);

@@ -6,6 +6,10 @@
 
 struct vt_ssh_config {
     const char *host; /* numeric address, or a name that is resolved inside the loop */
+    /* Or, with host NULL, asked before each attempt to connect: writes a numeric address, or says
+     * why it is not known yet. `find_user` is to live as long as the channel. */
+    bool (*find)(void *find_user, char *host, size_t size, struct vt_error *why);
+    void *find_user;
     int port;
     const char *user;
     const char *key_file;   /* private key (OpenSSH or PEM format), or NULL */

@@ -38,6 +38,8 @@ static const struct key keys[] = {
     {.name = "iso", .kind = PATH, .offset = offsetof(struct vt_image, iso)},
     {.name = "seed", .kind = PATH, .offset = offsetof(struct vt_image, seed)},
     {.name = "firmware", .kind = TEXT, .offset = offsetof(struct vt_image, firmware)},
+    {.name = "auxiliary", .kind = PATH, .offset = offsetof(struct vt_image, auxiliary)},
+    {.name = "hardware_model", .kind = TEXT, .offset = offsetof(struct vt_image, hardware_model)},
     {.name = "memory", .kind = SIZE, .offset = offsetof(struct vt_image, memory)},
     {.name = "cpus", .kind = COUNT, .offset = offsetof(struct vt_image, cpus)},
     {.name = "ready", .kind = TEXT, .offset = offsetof(struct vt_image, ready)},
@@ -240,6 +242,11 @@ static enum vt_code check_whole(const struct vt_image *image, const json_t *desc
                      err);
     if (image->firmware && !strcmp(image->firmware, "bios") && strcmp(image->arch, "x86_64") != 0)
         return wrong(image, "firmware", "\"efi\": there is no other for this architecture", err);
+    if (!image->auxiliary != !image->hardware_model || (image->auxiliary && !image->disk))
+        return missing(image,
+                       image->auxiliary ? image->hardware_model ? "disk" : "hardware_model"
+                                        : "auxiliary",
+                       ": of macOS there are \"disk\", \"auxiliary\" and \"hardware_model\"", err);
     if ((image->ssh_key || image->ssh_password || image->ssh_host_key) && !image->ssh_user)
         return missing(image, "ssh.user", "", err);
     return VT_OK;
@@ -271,6 +278,8 @@ static enum vt_code check_files(const struct vt_image *image, struct vt_error *e
         code = vt__image_check_file(image->iso, "iso", err);
     if (!code && image->seed)
         code = vt__image_check_file(image->seed, "seed", err);
+    if (!code && image->auxiliary)
+        code = vt__image_check_file(image->auxiliary, "auxiliary", err);
     if (!code && image->ssh_key)
         code = vt__image_check_file(image->ssh_key, "ssh.key", err);
     return code;

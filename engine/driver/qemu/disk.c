@@ -8,7 +8,7 @@
 
 #include "core/fs.h"
 #include "core/mem.h"
-#include "driver/qemu/sparse.h"
+#include "core/sparse.h"
 #include "image/qcow2.h"
 
 #define OP "vm.disk"
@@ -92,7 +92,7 @@ enum vt_code vt_qemu_link_or_copy(const char *from, const char *to, struct vt_er
         return VT_OK;
     if (errno != EXDEV && errno != EPERM && errno != EOPNOTSUPP && errno != EMLINK)
         return vt_fail_sys(err, errno, OP, "cannot link %s to %s", from, to);
-    return vt_qemu_copy_sparse(from, to, NULL, err);
+    return vt_copy_sparse(from, to, NULL, err);
 }
 
 void vt_qemu_disk_replace(struct vt_qemu_disk *disk, struct vt_args *layers)

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "core/sparse.h"
 #include "driver/qemu/disk.h"
-#include "driver/qemu/sparse.h"
 #include "loop/work.h"
 
 static void remove_made(const struct vt_args *pairs, size_t made)
@@ -27,7 +27,7 @@ static enum vt_code run(void *args, const atomic_bool *cancelled, struct vt_erro
             break;
     }
     for (; !code && copies < copied->n; copies += 2) {
-        code = vt_qemu_copy_sparse(copied->v[copies], copied->v[copies + 1], cancelled, err);
+        code = vt_copy_sparse(copied->v[copies], copied->v[copies + 1], cancelled, err);
         if (code)
             break;
     }

@@ -14,6 +14,7 @@
 #include "core/fs.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/sparse.h"
 #include "driver/qemu/argv.h"
 #include "driver/qemu/converter.h"
 #include "driver/qemu/extra.h"
@@ -21,7 +22,6 @@
 #include "driver/qemu/files.h"
 #include "driver/qemu/share.h"
 #include "driver/qemu/slots.h"
-#include "driver/qemu/sparse.h"
 
 #define OP "vm.snapshot"
 #define STATE_BYTES ((uint64_t)16 << 20) /* room for the devices' state and the rest */
@@ -380,7 +380,7 @@ static bool has_room(struct vt_qemu_save *self, struct vt_error *why)
         char *path = vt_qemu_memory_find(vt_qemu_process_pid(q->process), q->config->scratch_dir);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd >= 0) {
-            needed = vt_qemu_data_bytes(fd);
+            needed = vt_data_bytes(fd);
             close(fd);
         }
         vt_free(path);

@@ -26,6 +26,9 @@ struct vt_image {
     char *seed;                     /* absolute path of a disk with settings for the guest's first
                                        start (cloud-init), attached read-only; or NULL */
     char *firmware;                 /* "bios", "efi" or NULL: what is usual for `arch` */
+    char *auxiliary, *hardware_model; /* of macOS: absolute path of the auxiliary storage that was
+                                         made with the disk, and the framework's hardware model in
+                                         base64; both or NULL */
 
     uint64_t memory; /* bytes that a VM of it gets by default */
     int cpus;

@@ -1,4 +1,4 @@
-#include "driver/qemu/sparse.h"
+#include "core/sparse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,10 +9,13 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #endif
+#ifdef __APPLE__
+#include <sys/clonefile.h>
+#endif
 
 #include "core/mem.h"
 
-#define OP "vm.snapshot"
+#define OP "copy"
 #define CHUNK ((size_t)1 << 20)
 #define PAGE ((size_t)4096)
 
@@ -103,12 +106,16 @@ static enum vt_code copy_data(const struct copy *c, off_t size)
     return code;
 }
 
-enum vt_code vt_qemu_copy_sparse(const char *from, const char *to, const atomic_bool *cancelled,
-                                 struct vt_error *err)
+enum vt_code vt_copy_sparse(const char *from, const char *to, const atomic_bool *cancelled,
+                            struct vt_error *err)
 {
     struct vt_error own = VT_ERROR_INIT;
     struct copy c = {.name = to, .cancelled = cancelled, .err = &own};
     struct stat st;
+#ifdef __APPLE__ /* APFS clones by name, and refuses to replace anything */
+    if (clonefile(from, to, 0) == 0)
+        return chmod(to, 0600) ? vt_fail_sys(err, errno, OP, "cannot make %s private", to) : VT_OK;
+#endif
     c.from = open(from, O_RDONLY | O_CLOEXEC);
     c.to = c.from < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (c.from < 0 || fstat(c.from, &st))
@@ -130,7 +137,7 @@ enum vt_code vt_qemu_copy_sparse(const char *from, const char *to, const atomic_
     return vt_error_copy(err, &own);
 }
 
-uint64_t vt_qemu_data_bytes(int fd)
+uint64_t vt_data_bytes(int fd)
 {
     struct stat st;
     return fstat(fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;

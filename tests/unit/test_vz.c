@@ -1,0 +1,248 @@
+/* The vz driver without any VM: the protocol's client, what errors become, leases of macOS. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "driver/vz/client.h"
+#include "driver/vz/fault.h"
+#include "driver/vz/host.h"
+#include "driver/vz/leases.h"
+
+#define HELLO                                                                                      \
+    "{\"event\": \"hello\", \"protocol\": 1, \"version\": \"0.1.0\", \"pid\": 7, \"state\": "      \
+    "\"none\"}\n"
+
+struct heard {
+    struct vt_vz_client *client;
+    char written[4096];
+    int hellos, events, broken, replies;
+    char event[32], state[32];
+    struct vt_error why; /* of the last refusal, or of what was broken */
+    bool free_at_event;
+};
+
+static void on_write(const char *data, size_t n, void *user)
+{
+    struct heard *h = user;
+    size_t have = strlen(h->written);
+    assert_true(have + n < sizeof h->written);
+    memcpy(h->written + have, data, n);
+    h->written[have + n] = '\0';
+}
+
+static void on_hello(const json_t *hello, void *user)
+{
+    struct heard *h = user;
+    assert_int_equal(json_integer_value(json_object_get(hello, "pid")), 7);
+    h->hellos++;
+}
+
+static void on_event(const char *name, const json_t *event, void *user)
+{
+    struct heard *h = user;
+    (void)event;
+    h->events++;
+    snprintf(h->event, sizeof h->event, "%s", name);
+    if (h->free_at_event)
+        vt_vz_client_free(h->client);
+}
+
+static void on_broken(const struct vt_error *why, void *user)
+{
+    struct heard *h = user;
+    h->broken++;
+    h->why = *why;
+}
+
+static void on_reply(const json_t *reply, const struct vt_error *why, void *user)
+{
+    struct heard *h = user;
+    h->replies++;
+    if (why)
+        h->why = *why;
+    else
+        snprintf(h->state, sizeof h->state, "%s",
+                 json_string_value(json_object_get(reply, "state")));
+}
+
+static void begin(struct heard *h)
+{
+    const struct vt_vz_client_handler handler = {
+        .write = on_write, .hello = on_hello, .event = on_event, .broken = on_broken, .user = h};
+    memset(h, 0, sizeof *h);
+    h->client = vt_vz_client_new(&handler);
+}
+
+static void feed(struct heard *h, const char *text)
+{
+    vt_vz_client_feed(h->client, text, strlen(text));
+}
+
+static void test_requests_and_replies(void **state)
+{
+    struct heard h;
+    (void)state;
+    begin(&h);
+    for (const char *c = HELLO; *c; c++) /* in whatever pieces it comes */
+        vt_vz_client_feed(h.client, c, 1);
+    assert_int_equal(h.hellos, 1);
+    vt_vz_client_request(h.client, "pause", NULL, on_reply, &h);
+    vt_vz_client_request(h.client, "save", json_pack("{s:s}", "path", "/x"), on_reply, &h);
+    assert_string_equal(h.written, "{\"id\":0,\"op\":\"pause\"}\n"
+                                   "{\"id\":1,\"op\":\"save\",\"path\":\"/x\"}\n");
+    feed(&h, "{\"event\": \"state\", \"state\": \"paused\"}\n"
+             "{\"id\": 1, \"ok\": true, \"state\": \"saving\"}\n");
+    assert_string_equal(h.event, "state");
+    assert_int_equal(h.replies, 1); /* that of the later one */
+    assert_string_equal(h.state, "saving");
+    feed(&h,
+         "{\"id\": 0, \"ok\": false, \"state\": \"paused\", \"error\": {\"domain\": \"vmtest\", "
+         "\"code\": 2, \"message\": \"it is paused\"}}\n");
+    assert_int_equal(h.replies, 2);
+    assert_int_equal(h.why.code, VT_ESTATE);
+    assert_non_null(strstr(h.why.message, "\"pause\": it is paused"));
+    assert_int_equal(h.broken, 0);
+    vt_vz_client_free(h.client);
+}
+
+static void test_forgotten_and_failed(void **state)
+{
+    struct heard h, other;
+    (void)state;
+    begin(&h);
+    memset(&other, 0, sizeof other);
+    feed(&h, HELLO);
+    vt_vz_client_request(h.client, "start", NULL, on_reply, &other);
+    vt_vz_client_request(h.client, "state", NULL, on_reply, &h);
+    vt_vz_client_forget(h.client, &other);
+    struct vt_error gone = VT_ERROR_INIT;
+    vt_fail(&gone, VT_EGUEST, "vm", "gone");
+    vt_vz_client_fail(h.client, &gone);
+    assert_int_equal(other.replies, 0);
+    assert_int_equal(h.replies, 1);
+    assert_int_equal(h.why.code, VT_EGUEST);
+    h.free_at_event = true;
+    feed(&h, "{\"event\": \"stopped\"}\n{\"event\": \"stopped\"}\n");
+    assert_int_equal(h.events, 1); /* nothing after it was freed */
+}
+
+static void test_broken(void **state)
+{
+    static const struct {
+        const char *said, *why;
+    } cases[] = {
+        {"{\"event\": \"state\"}\n", "no greeting"},
+        {"nonsense\n", "not JSON"},
+        {HELLO "{\"id\": 5, \"ok\": true}\n", "a reply to no request"},
+        {HELLO "{\"id\": null, \"ok\": false, \"error\": {\"message\": \"what?\"}}\n", "what?"},
+        {HELLO "{\"x\": 1}\n", "neither a reply nor an event"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct heard h;
+        begin(&h);
+        feed(&h, cases[i].said);
+        feed(&h, HELLO); /* ignored from then on */
+        assert_int_equal(h.broken, 1);
+        assert_int_equal(h.why.code, VT_EPROTO);
+        assert_non_null(strstr(h.why.message, cases[i].why));
+        vt_vz_client_free(h.client);
+    }
+}
+
+static void test_too_long_a_line(void **state)
+{
+    static char much[65536];
+    struct heard h;
+    (void)state;
+    begin(&h);
+    memset(much, ' ', sizeof much);
+    feed(&h, HELLO);
+    for (size_t n = 0; n < VT_VZ_LINE_MAX && !h.broken; n += sizeof much)
+        vt_vz_client_feed(h.client, much, sizeof much);
+    assert_int_equal(h.broken, 0);
+    vt_vz_client_feed(h.client, much, 1);
+    assert_int_equal(h.broken, 1);
+    assert_non_null(strstr(h.why.message, "too long"));
+    vt_vz_client_free(h.client);
+}
+
+static void test_another_version(void **state)
+{
+    struct heard h;
+    (void)state;
+    begin(&h);
+    feed(&h, "{\"event\": \"hello\", \"protocol\": 2, \"version\": \"0.9\", \"pid\": 7}\n");
+    assert_int_equal(h.hellos, 0);
+    assert_int_equal(h.why.code, VT_EPROTO);
+    assert_non_null(strstr(h.why.message, "speaks version 2"));
+    assert_true(h.why.hint[0]);
+    vt_vz_client_free(h.client);
+}
+
+static void test_faults(void **state)
+{
+    struct vt_error why = VT_ERROR_INIT;
+    (void)state;
+    json_t *error = json_pack(
+        "{s:s, s:i, s:s, s:s, s:{s:s, s:i, s:s}}", "domain", "VZErrorDomain", "code", 6, "message",
+        "The number of virtual machines exceeds the limit.", "reason", "Too many.", "underlying",
+        "domain", "NSPOSIXErrorDomain", "code", 28, "message", "No space");
+    assert_int_equal(vt_vz_fault(error, "start", &why), VT_ELIMIT);
+    assert_non_null(strstr(why.message, "(VZErrorDomain 6); because: No space"));
+    assert_non_null(strstr(why.hint, "two macOS guests"));
+    json_decref(error);
+    why = (struct vt_error)VT_ERROR_INIT;
+    assert_int_equal(vt_vz_fault(NULL, "start", &why), VT_EHYPERVISOR);
+    assert_non_null(strstr(why.message, "no reason"));
+}
+
+static void test_leases(void **state)
+{
+    static const char text[] = "{\n\tname=old\n\tip_address=192.168.64.2\n"
+                               "\thw_address=1,52:54:0:a:b:c\n\tlease=0x64b5b1a1\n}\n"
+                               "{\n\tname=new\n\tip_address=192.168.64.9\n"
+                               "\thw_address=1,52:54:0:a:b:c\n\tlease=0x74b5b1a1\n}\n"
+                               "{\n\tname=older\n\tip_address=192.168.64.3\n"
+                               "\thw_address=1,52:54:0:a:b:c\n\tlease=0x14b5b1a1\n}\n"
+                               "{\n\tip_address=not an address\n\thw_address=1,2:0:0:0:0:1\n}\n"
+                               "{\n\tip_address=10.0.0.1\n\thw_address=ff,2:0:0:0:0:2\n}\n"
+                               "{\n\tip_address=10.0.0.7\n\thw_address=1,2:0:0:0:0:3\n\tlea";
+    char out[VT_VZ_ADDRESS_MAX] = "";
+    (void)state;
+    assert_true(vt_vz_lease_find(text, sizeof text - 1, "52:54:00:0a:0b:0c", out));
+    assert_string_equal(out, "192.168.64.9");
+    assert_true(vt_vz_lease_find(text, sizeof text - 1, "52:54:00:0A:0B:0C", out));
+    static const char *const none[] = {
+        "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03" /* cut off */,
+        "52:54:00:0a:0b:0d", "nonsense",          "52:54:00:0a:0b:0c:0d"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_false(vt_vz_lease_find(text, sizeof text - 1, none[i], out));
+    assert_false(vt_vz_lease_find("", 0, "52:54:00:0a:0b:0c", out));
+}
+
+static void test_versions(void **state)
+{
+    (void)state;
+    assert_true(vt_vz_compare_versions("15.1", "15.1") == 0);
+    assert_true(vt_vz_compare_versions("15.1", "15.10") < 0);
+    assert_true(vt_vz_compare_versions("26.0", "15.7.1") > 0);
+    assert_true(vt_vz_compare_versions("15", "15.0.1") < 0);
+    assert_true(vt_vz_compare_versions("15.0", "15") == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests_and_replies),
+        cmocka_unit_test(test_forgotten_and_failed),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_too_long_a_line),
+        cmocka_unit_test(test_another_version),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_versions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -33,9 +33,19 @@ struct vt_vz_console {
     bool input_broken;
 };
 
+static char *input_path(const struct vt_vz *vz)
+{
+    struct vt_buf path = VT_BUF_INIT;
+    vt_buf_printf(&path, "%s.in", vz->console);
+    return vt_buf_steal(&path);
+}
+
 enum vt_code vt_vz_console_prepare(struct vt_vz *vz, struct vt_error *err)
 {
     struct stat st;
+    char *input = input_path(vz);
+    unlink(input); /* of a helper that was killed */
+    vt_free(input);
     if (lstat(vz->console, &st) == 0)
         return VT_OK;
     if (vz->config->console_log && symlink(vz->config->console_log, vz->console))
@@ -116,10 +126,9 @@ static void on_input_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static enum vt_code open_input(struct vt_vz_console *c, struct vt_error *err)
 {
-    struct vt_buf path = VT_BUF_INIT;
-    vt_buf_printf(&path, "%s.in", c->vz->console);
-    int fd = vt_vz_connect(path.data, err);
-    vt_buf_free(&path);
+    char *path = input_path(c->vz);
+    int fd = vt_vz_connect(path, err);
+    vt_free(path);
     if (fd < 0)
         return err->code;
     struct input *in = vt_calloc(1, sizeof *in);

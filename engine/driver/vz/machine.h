@@ -4,8 +4,9 @@
 
 #include "driver/vz/instance.h"
 
-#define VT_VZ_AGENT_PORT 0x764d /* of vsock, where vmtest-agent listens (shim/agent/protocol.md)   \
-                                 */
+#define VT_VZ_AGENT_PORT                                                                           \
+    0x764d /* of vsock, where vmtest-agent listens (shim/agent/protocol.md)                        \
+            */
 
 bool vt_vz_is_macos(const struct vt_vm_config *config);
 

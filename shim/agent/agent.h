@@ -2,6 +2,7 @@
  *
  *   main.c     options, the loop
  *   port.c     finds and opens the port (or a socket), bytes and frames in and out, sessions
+ *   vsock.c    sockets to the host
  *   channel.c  the channels of the session
  *   exec.c     commands, spawn.c their start
  *   files.c    files, as a server of SFTP's requests; reply.c its answers
@@ -11,6 +12,7 @@
 #define VT_AGENT_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,16 +33,18 @@ void buf_free(struct buf *b);
 
 /* ---- port.c ---- */
 
-enum port_kind { PORT_DEVICE, PORT_LISTEN, PORT_FD };
+enum port_kind { PORT_AUTO, PORT_DEVICE, PORT_LISTEN, PORT_VSOCK, PORT_FD };
 
 /* Device: name is that of the virtio port ("org.vmtest.agent.0") or, with a slash, a path. Listen:
- * a path for a unix socket. */
-void port_init(enum port_kind kind, const char *name, int fd);
+ * a path for a unix socket. Vsock: `number` is the port to listen on. Auto: a device where it is
+ * there, else vsock. Fd: `number` is the descriptor. */
+void port_init(enum port_kind kind, const char *name, unsigned number);
 
 /* Opens what is not open, waiting as long as that takes. */
 void port_open(void);
 
-int port_poll(struct pollfd *p);          /* fills *p in */
+enum { PORT_POLLED = 2 };
+void port_poll(struct pollfd *p);         /* fills PORT_POLLED in */
 void port_handle(const struct pollfd *p); /* reads, writes, hands on frames */
 void port_flush(void);
 
@@ -54,6 +58,16 @@ void port_end(enum vt__frame_type type, unsigned stream, uint32_t channel, size_
 void port_send(enum vt__frame_type type, unsigned stream, uint32_t channel, const void *data,
                size_t n);
 void port_send_failed(uint32_t channel, int sys, const char *text);
+
+/* ---- vsock.c ---- */
+
+/* A socket that listens and never waits, or -1 with errno set: this kernel may have no vsock, yet.
+ */
+int vsock_listen(uint32_t number);
+
+/* False where this connection comes by vsock from anybody but the host: the guest's own users, or
+ * guests of this guest. */
+bool vsock_from_host(int fd);
 
 /* ---- channel.c ---- */
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,22 +12,25 @@
 #include "agent.h"
 
 static const char port_name[] = "org.vmtest.agent.0";
+enum { vsock_port = 30285 }; /* protocol.md */
 
 static const char usage[] =
-    "Usage: vmtest-agent [--port NAME|PATH | --listen PATH | --fd N]\n"
+    "Usage: vmtest-agent [--port NAME|PATH | --vsock PORT | --listen PATH | --fd N]\n"
     "\n"
     "Runs commands and moves files in this machine for vmtest, which asks over a virtio-serial\n"
-    "port.\n"
+    "port or a vsock socket. Without an option: the port org.vmtest.agent.0 where it is there,\n"
+    "else vsock, port 30285.\n"
     "\n"
-    "  --port NAME    the port of this name (default: org.vmtest.agent.0), or a device's path\n"
-    "  --listen PATH  a unix socket instead, one connection at a time\n"
+    "  --port NAME    the port of this name, or a device's path\n"
+    "  --vsock PORT   listens there for the host; the latest connection counts\n"
+    "  --listen PATH  a unix socket instead, likewise\n"
     "  --fd N         an open, connected descriptor instead; ends with it\n";
 
 static void options(int argc, char **argv)
 {
-    enum port_kind kind = PORT_DEVICE;
+    enum port_kind kind = PORT_AUTO;
     const char *name = port_name;
-    int fd = -1;
+    unsigned long number = vsock_port;
     for (int i = 1; i < argc; i += 2) {
         char *end = NULL;
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -36,14 +40,19 @@ static void options(int argc, char **argv)
         }
         bool good = value && value[0];
         if (good && !strcmp(argv[i], "--port")) {
+            kind = PORT_DEVICE;
             name = value;
         } else if (good && !strcmp(argv[i], "--listen")) {
             kind = PORT_LISTEN;
             name = value;
+        } else if (good && !strcmp(argv[i], "--vsock")) {
+            kind = PORT_VSOCK;
+            number = strtoul(value, &end, 10);
+            good = !*end && number > 0 && number < UINT32_MAX;
         } else if (good && !strcmp(argv[i], "--fd")) {
             kind = PORT_FD;
-            fd = (int)strtol(value, &end, 10);
-            good = !*end && fcntl(fd, F_GETFD) >= 0;
+            number = strtoul(value, &end, 10);
+            good = !*end && number < INT_MAX && fcntl((int)number, F_GETFD) >= 0;
         } else {
             good = false;
         }
@@ -52,7 +61,7 @@ static void options(int argc, char **argv)
             exit(2);
         }
     }
-    port_init(kind, name, fd);
+    port_init(kind, name, (unsigned)number);
 }
 
 /* Descriptors 0 to 2 are always open, so that none of ours becomes one of them. */
@@ -92,17 +101,17 @@ int main(int argc, char **argv)
     spawn_init();
     for (;;) {
         port_open();
-        size_t most = 2 + 3 * channels_count();
+        size_t most = 1 + PORT_POLLED + 3 * channels_count();
         if (most > room) {
             room = 2 * most;
             p = need(realloc(p, room * sizeof *p));
         }
         p[0] = (struct pollfd){.fd = children, .events = POLLIN};
         port_poll(&p[1]);
-        unsigned n = channels_poll(p + 2);
-        if (poll(p, 2 + n, exec_wait()) < 0 && errno != EINTR)
+        unsigned n = channels_poll(p + 1 + PORT_POLLED);
+        if (poll(p, 1 + PORT_POLLED + n, exec_wait()) < 0 && errno != EINTR)
             return 1;
-        channels_handle(p + 2);
+        channels_handle(p + 1 + PORT_POLLED);
         struct signalfd_siginfo seen[16];
         if (p[0].revents) {
             while (read(children, seen, sizeof seen) == (ssize_t)sizeof seen)

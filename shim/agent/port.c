@@ -22,8 +22,10 @@ enum {
 static struct {
     enum port_kind kind;
     const char *name;
+    unsigned number;
     int listener, fd;
-    bool hung_up; /* nobody is at the host's end */
+    bool device;  /* what is open is one, which stays open */
+    bool hung_up; /* nobody is at the host's end of it */
 
     unsigned char *in;
     size_t in_head, in_tail;
@@ -37,38 +39,46 @@ static struct {
 
 /* ---- opening ---- */
 
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
-
 static void die(const char *what)
 {
     fprintf(stderr, "vmtest-agent: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-void port_init(enum port_kind kind, const char *name, int fd)
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    unlink(path);
+    if (fd >= 0 && (bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 4))) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+void port_init(enum port_kind kind, const char *name, unsigned number)
 {
     port.kind = kind;
     port.name = name;
-    port.fd = fd;
+    port.number = number;
     port.in = need(malloc(in_size));
-    if (kind == PORT_FD && fcntl(fd, F_SETFL, O_NONBLOCK))
-        die("descriptor");
-    if (kind != PORT_LISTEN)
-        return;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(name) >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        die(name);
+    if (kind == PORT_FD) {
+        port.fd = (int)number;
+        if (fcntl(port.fd, F_SETFL, O_NONBLOCK))
+            die("descriptor");
     }
-    memcpy(address.sun_path, name, strlen(name));
-    port.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    unlink(name);
-    if (port.listener < 0 || bind(port.listener, (struct sockaddr *)&address, sizeof address) ||
-        listen(port.listener, 4))
-        die(name);
+    if (kind == PORT_LISTEN)
+        port.listener = listen_at(name);
+    if (kind == PORT_VSOCK)
+        port.listener = vsock_listen(number);
+    if ((kind == PORT_LISTEN || kind == PORT_VSOCK) && port.listener < 0)
+        die(kind == PORT_LISTEN ? name : "vsock");
 }
 
 /* The device whose sysfs entry has this name: without udev there are no links by name. */
@@ -120,21 +130,45 @@ static void write_pid(void)
     }
 }
 
+static int open_device(void)
+{
+    return strchr(port.name, '/') ? open(port.name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
+                                  : open_by_name(port.name);
+}
+
+/* The next connection that is the host's, or -1. */
+static int accept_host(void)
+{
+    int fd;
+    while ((fd = accept4(port.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 &&
+           !vsock_from_host(fd))
+        close(fd);
+    return fd;
+}
+
+static void look_for_host(void)
+{
+    if (port.kind == PORT_DEVICE || port.kind == PORT_AUTO)
+        port.fd = open_device();
+    port.device = port.fd >= 0;
+    /* the driver of vsock, as that of the port, may come later */
+    if (port.kind == PORT_AUTO && !port.device && port.listener < 0)
+        port.listener = vsock_listen(port.number);
+    if (!port.device && port.listener >= 0)
+        port.fd = accept_host();
+}
+
 void port_open(void)
 {
     while (port.fd < 0) {
-        if (port.kind == PORT_LISTEN)
-            port.fd = accept4(port.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        else if (strchr(port.name, '/'))
-            port.fd = open(port.name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-        else
-            port.fd = open_by_name(port.name);
-        if (port.fd < 0)
-            pause_ms(look_again_ms);
-        if (port.fd < 0 || port.kind != PORT_DEVICE)
-            continue;
-        announce();
-        write_pid();
+        look_for_host();
+        if (port.fd < 0) {
+            struct pollfd p = {.fd = port.listener, .events = POLLIN};
+            poll(&p, 1, look_again_ms);
+        } else if (port.device) {
+            announce();
+            write_pid();
+        }
     }
 }
 
@@ -155,7 +189,7 @@ static void hang_up(void)
 {
     end_session();
     port.in_head = port.in_tail = 0;
-    if (port.kind == PORT_DEVICE) {
+    if (port.device) {
         port.hung_up = true;
         return;
     }
@@ -306,7 +340,7 @@ static void receive(void)
             continue;
         if (n < 0 && errno == EAGAIN)
             break;
-        if (n < 0 && port.kind == PORT_DEVICE)
+        if (n < 0 && port.device)
             die("port"); /* it was taken away */
         if (n <= 0) {
             hang_up();
@@ -316,22 +350,39 @@ static void receive(void)
     }
 }
 
-int port_poll(struct pollfd *p)
+/* Who connects anew takes the place of who is there, of whom nothing may be left but a socket: a
+ * guest that was restored hears of that late, or never. */
+static void take_turn(void)
+{
+    int fd = accept_host();
+    if (fd < 0)
+        return;
+    end_session();
+    port.in_head = port.in_tail = 0;
+    close(port.fd);
+    port.fd = fd;
+}
+
+void port_poll(struct pollfd *p)
 {
     if (port.hung_up)
         await_host();
-    *p = (struct pollfd){.fd = port.fd};
+    p[0] = (struct pollfd){.fd = port.fd};
     if (port_has_room())
-        p->events |= POLLIN;
+        p[0].events |= POLLIN;
     if (port.out_head < port.out.len)
-        p->events |= POLLOUT;
-    return 1;
+        p[0].events |= POLLOUT;
+    p[1] = (struct pollfd){.fd = port.device ? -1 : port.listener, .events = POLLIN};
 }
 
 void port_handle(const struct pollfd *p)
 {
     if (p->fd < 0 || p->fd != port.fd)
         return;
+    if (p[1].revents) {
+        take_turn();
+        return;
+    }
     port_flush();
     if (p->revents & POLLIN)
         receive();

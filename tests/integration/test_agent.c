@@ -226,17 +226,22 @@ static char *output_of(struct wire *w, uint32_t channel, uint32_t *status)
     }
 }
 
-static void dial(struct agent_rig *r, struct wire *w)
+static void connect_wire(const struct agent_rig *r, struct wire *w)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    agent_rig_init(r);
-    agent_server_start(r);
     memcpy(address.sun_path, r->socket, strlen(r->socket));
     *w = (struct wire){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     for (int i = 0; connect(w->fd, (struct sockaddr *)&address, sizeof address); i++) {
         assert_true(i < 60000);
         usleep(1000);
     }
+}
+
+static void dial(struct agent_rig *r, struct wire *w)
+{
+    agent_rig_init(r);
+    agent_server_start(r);
+    connect_wire(r, w);
 }
 
 static void hang_up(struct agent_rig *r, struct wire *w)
@@ -290,6 +295,40 @@ static void test_a_new_host_on_the_same_wire(void **state)
 }
 
 /* Data is data, whatever it looks like. A greeting said twice changes nothing. */
+/* As after a snapshot's restore, by sockets: nothing tells the guest that the old host is gone. */
+static void test_the_latest_connection_counts(void **state)
+{
+    (void)state;
+    struct agent_rig r;
+    struct wire old, new;
+    char path[160], line[600], byte;
+    uint32_t status = 1;
+    dial(&r, &old);
+    greet(&old, 1);
+    snprintf(path, sizeof path, "%s/old", r.dir);
+    snprintf(line, sizeof line, "echo $$ >%s.new && mv %s.new %s; exec sleep 1000", path, path,
+             path);
+    run_line(&old, 1, line, 0);
+    for (int i = 0; access(path, F_OK); i++) {
+        assert_true(i < 60000);
+        usleep(1000);
+    }
+    connect_wire(&r, &new);
+    greet(&new, 2);
+    run_line(&new, 1, "echo new", 0);
+    char *out = output_of(&new, 1, &status);
+    assert_string_equal(out, "new\n");
+    assert_int_equal(status, 0);
+    vt_free(out);
+    struct pollfd p = {.fd = old.fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 60000), 1);
+    assert_true(read(old.fd, &byte, 1) <= 0); /* let go of, with its commands: */
+    await_end_of(path);
+    close(new.fd);
+    vt_buf_free(&new.in);
+    hang_up(&r, &old);
+}
+
 static void test_greetings_inside_of_data(void **state)
 {
     (void)state;
@@ -401,6 +440,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_dropped_in_the_middle_of_output),
         cmocka_unit_test(test_killed_agent),
         cmocka_unit_test(test_a_new_host_on_the_same_wire),
+        cmocka_unit_test(test_the_latest_connection_counts),
         cmocka_unit_test(test_greetings_inside_of_data),
         cmocka_unit_test(test_what_is_left_of_another_session),
     };

@@ -3,12 +3,13 @@
 #ifndef VT_VZ_CONFIG_H
 #define VT_VZ_CONFIG_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "vz/failure.h"
+
+struct json_t; /* jansson's */
 
 enum {
     VTZ_DISKS_MAX = 32,
@@ -92,12 +93,12 @@ struct vtz_config {
     size_t port_count;
     bool clipboard, nested, balloon, entropy;
     const char *machine_identifier; /* base64, may be NULL */
-    json_t *source;                 /* what the texts lie in: a reference of its own */
+    struct json_t *source;          /* what the texts lie in: a reference of its own */
 };
 
 /* Reads and checks CONFIG. NULL with *failure set ("config.disks[1].path: …"): 1 where it is no
  * such object. Files are not looked at. Opens nothing. */
-struct vtz_config *vtz_config_read(json_t *source, struct vtz_failure *failure);
+struct vtz_config *vtz_config_read(struct json_t *source, struct vtz_failure *failure);
 
 void vtz_config_free(struct vtz_config *config); /* NULL is fine; leaves the descriptors alone */
 

@@ -62,7 +62,8 @@ void vtz_loop_once(double until)
     if (poll(loop.polls, (nfds_t)n, wait_ms(until)) < 0)
         return;
     double now = vt_monotonic();
-    for (size_t i = n; i-- > 0;) { /* a client that leaves makes room before the next one comes in */
+    for (size_t i = n;
+         i-- > 0;) { /* a client that leaves makes room before the next one comes in */
         struct vtz_watch *w = loop.all[i];
         if (w && loop.polls[i].revents && w->fd == loop.polls[i].fd) {
             w->ready(w, loop.polls[i].revents);

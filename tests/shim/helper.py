@@ -1,0 +1,152 @@
+"""The vz helper over the fake framework, as a test drives it."""
+import base64
+import itertools
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+
+FAKE = os.environ.get("VMTEST_VZ_FAKE", "build/dev/tests/shim/vmtest-vz-fake")
+SECONDS = 30
+MIB = 1 << 20
+
+
+class Failed(AssertionError):
+    """A reply that was not what was expected."""
+
+
+class Folder(tempfile.TemporaryDirectory):
+    """A folder with the files that a VM needs."""
+
+    def __init__(self):
+        super().__init__(prefix="vtz-")
+        self.count = itertools.count()
+        for name, size in (("kernel", 4096), ("initrd", 512), ("disk", MIB), ("odd", 1000)):
+            with open(self / name, "wb") as f:
+                f.truncate(size)
+        os.mkdir(self / "shared")
+
+    def __truediv__(self, name):
+        return os.path.join(os.path.realpath(self.name), name)
+
+    def config(self, **members):
+        boot = {"kind": "linux", "kernel": self / "kernel", "initrd": self / "initrd", "cmdline": "quiet"}
+        return {"cpus": 2, "memory": 256 * MIB, "boot": boot} | members
+
+    def mac_config(self, **members):
+        boot = {"kind": "macos", "auxiliary": self / "aux", "hardware_model": b64(b"Mac2")}
+        return self.config(boot=boot, disks=[{"path": self / "disk", "bus": "virtio"}], **members)
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+class Client:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(SECONDS)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("rb")
+        self.events = []
+        self.ids = itertools.count(1)
+        self.hello = self.read()
+
+    def read(self):
+        line = self.lines.readline()
+        return json.loads(line) if line else None
+
+    def send(self, op, **members):
+        number = next(self.ids)
+        self.socket.sendall(json.dumps({"id": number, "op": op} | members).encode() + b"\n")
+        return number
+
+    def reply(self, number):
+        while (message := self.read()) is not None:
+            if "event" in message:
+                self.events.append(message)
+            elif message["id"] == number:
+                return message
+            else:
+                raise Failed(f"a reply to {message['id']} instead of {number}: {message}")
+        raise Failed("the helper went away")
+
+    def ask(self, op, **members):
+        return self.reply(self.send(op, **members))
+
+    def ok(self, op, state=None, **members):
+        reply = self.ask(op, **members)
+        if not reply["ok"] or (state and reply["state"] != state):
+            raise Failed(f"{op}: {reply}")
+        return reply
+
+    def fails(self, op, code, words="", domain="vmtest", **members):
+        reply = self.ask(op, **members)
+        error = reply.get("error", {})
+        if reply["ok"] or (error["domain"], error["code"]) != (domain, code) or words not in error["message"]:
+            raise Failed(f"{op} instead of {domain} {code} \"{words}\": {reply}")
+        return reply
+
+    def event(self, name):
+        """The next event of this name, among those that were seen or are to come."""
+        while not any(e["event"] == name for e in self.events):
+            message = self.read()
+            if message is None:
+                raise Failed(f"the helper went away, and told no \"{name}\"")
+            self.events.append(message)
+        at = next(i for i, e in enumerate(self.events) if e["event"] == name)
+        return self.events.pop(at)
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+
+class Helper:
+    """A helper process and its first client. Its end is checked: exit code 0, nothing on standard error."""
+
+    def __init__(self, folder, program=FAKE, options=(), pass_fds=(), **fake):
+        self.path = folder / f"s{next(folder.count)}"
+        # A message to an object that was freed ends the process.
+        env = os.environ | {"NSZombieEnabled": "YES", "CRASH_ON_ZOMBIE": "YES"}
+        env |= {f"VMTEST_FAKE_VZ_{name}": str(value) for name, value in fake.items()}
+        self.process = subprocess.Popen([program, *options, self.path], env=env, stderr=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL, pass_fds=pass_fds)
+        self.wait_for(self.path)
+        self.client = Client(self.path)
+
+    def wait_for(self, path):
+        end = time.monotonic() + SECONDS
+        while not os.path.exists(path):
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise Failed(f"no helper: {self.process.poll()} {self.process.stderr.read()!r}")
+            time.sleep(0.005)
+
+    def end(self, code=0):
+        """Waits for the end; what was on standard error."""
+        rc = self.process.wait(SECONDS)
+        said = self.process.stderr.read().decode()
+        if rc != code or (code == 0 and said):
+            raise Failed(f"the helper ended with {rc}: {said}")
+        if code >= 0 and os.path.exists(self.path):
+            raise Failed("its socket is still there")
+        return said
+
+    def __enter__(self):
+        return self.client
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if kind is None:
+                self.client.ok("quit")
+                self.end()
+        finally:
+            self.process.kill()
+            said = self.process.stderr.read().decode()
+            self.process.wait()
+            self.process.stderr.close()
+            self.client.close()
+            if kind and said:
+                print("the helper said:", said)

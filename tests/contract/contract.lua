@@ -18,6 +18,9 @@ M.seeded_at_once = driver ~= "tart"
 M.streams = os.getenv "CONTRACT_CHANNEL" ~= "qga"
 M.has_terminals = M.streams
 
+-- Apple's framework gives serial numbers to virtio disks alone.
+M.every_disk_has_a_serial = driver ~= "vz"
+
 local function ssh_target()
   if driver ~= "ssh" then return nil end
   return {

@@ -41,6 +41,16 @@ def qemu(channel):
     return {"CONTRACT_DRIVER": "qemu", "CONTRACT_CHANNEL": channel, "CONTRACT_IMAGE": image}
 
 
+def vz():
+    """VMs of the vz driver on the fake framework, whose guest is a real one, by QEMU."""
+    helper = os.environ.get("VMTEST_VZ", "")
+    if not os.access(helper, os.X_OK):
+        skip("the fake framework was not built (it needs GNUstep)")
+    target = qemu("agent") | {"CONTRACT_DRIVER": "vz"}
+    os.environ["VMTEST_FAKE_VZ_GUEST"] = "qemu"
+    return target
+
+
 def key(path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
     return path.with_suffix(".pub").read_text().rsplit(" ", 1)[0]
@@ -112,6 +122,8 @@ def main():
             server, environment = sshd(folder)
         elif target == "tart":
             environment = tart(folder)
+        elif target == "vz":
+            environment = vz()
         else:
             environment = qemu(target.removeprefix("qemu-"))
         return run(suite, environment, folder)

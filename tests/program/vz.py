@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+"""The vz driver where things go wrong, and what is special about it.
+
+vz.py stand_in: a helper that breaks its protocol, refuses and dies; and none at all.
+vz.py guest: real guests behind the fake framework: killed helpers and workers, snapshots that do not
+fit, VMs that stay."""
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+from vt import Home, check, contains, equal, main, need_image, skip
+
+STAND_IN = str(pathlib.Path(__file__).resolve().parent / "vz_stand_in.py")
+SIX = {"domain": "VZErrorDomain", "code": 6, "message": "The number of virtual machines exceeds the limit."}
+
+START = """
+local vmtest = require "vmtest"
+function testIt()
+  local vm <close> = vmtest.vm { driver = "vz", image = "small", start = false }
+  local ok, err = pcall(vm.start, vm, { timeout = "6s" })
+  local file <close> = assert(io.open("said", "w"))
+  file:write(ok and "none" or err.code, "\\n", tostring(err), "\\n", vm:info().hypervisor, "\\n")
+end
+"""
+
+# ---- a stand-in for the helper ----
+
+
+def start(wrong, helper=STAND_IN):
+    """What a start comes to where the helper does this wrong: (code, message, hypervisor)."""
+    need_image()
+    with Home(images=True) as home:
+        run = home.run("run", home.suite("start.lua", START), timeout=90,
+                       env={"VMTEST_VZ": helper, "VZ_STAND_IN": json.dumps(wrong)})
+        equal(run.returncode, 0, run.stdout + run.stderr)
+        equal(home.leftovers(), [])
+        text = (home.work / "said").read_text().splitlines()
+        return text[0], "\n".join(text[1:-1]), text[-1]
+
+
+def test_there_is_none():
+    need_image()
+    with Home(images=True) as home:
+        suite = home.suite("start.lua", START)
+        run = home.run("run", suite, env={"VMTEST_VZ": "/nowhere/vmtest-vz"})
+        equal(run.returncode, 3, run.stderr)
+        contains(run.stdout + run.stderr, "/nowhere/vmtest-vz")
+        if sys.platform == "darwin":
+            return
+        run = home.run("run", suite, env={"VMTEST_VZ": ""})
+        equal(run.returncode, 3, run.stderr)
+        contains(run.stdout + run.stderr, "the vz driver needs macOS")
+
+
+def test_another_version():
+    code, said, _ = start({"protocol": 2})
+    equal(code, "protocol", said)
+    contains(said, "speaks version 2")
+
+
+def test_no_json():
+    code, said, _ = start({"say": ["create", "nonsense\n"]})
+    equal(code, "protocol", said)
+    contains(said, "not JSON")
+
+
+def test_too_many_machines():
+    code, said, _ = start({"refuse": {"start": SIX}})
+    equal(code, "limit", said)
+    contains(said, "two macOS guests")
+
+
+def test_a_machine_that_cannot_be():
+    code, said, _ = start({"refuse": {"create": {"domain": "VZErrorDomain", "code": 2,
+                                                 "message": "Invalid.", "reason": "No disk."}}})
+    equal(code, "invalid", said)
+    contains(said, "Invalid. No disk.")
+
+
+def test_it_dies():
+    code, said, _ = start({"die": "start", "last_words": "the last line of all"})
+    equal(code, "hypervisor", said)
+    contains(said, "status 1: the last line of all")
+
+
+def test_it_crashes_after_a_while():
+    code, said, hypervisor = start({"fail": ["start", {"domain": "VZErrorDomain", "code": 1,
+                                                       "message": "Internal."}]})
+    equal(code, "guest", said)
+    contains(said, "crashed")
+    contains(said, "Internal.")
+    equal(hypervisor, "fake")  # and not Apple's
+
+
+def test_it_never_answers():
+    code, said, _ = start({"silent": "host"})
+    equal(code, "timeout", said)
+
+
+def test_another_program():
+    code, said, _ = start({}, helper="/bin/false")
+    equal(code, "hypervisor", said)
+    contains(said, "vmtest-vz ended with status 1")
+
+
+# ---- guests behind the fake framework ----
+
+
+def guest_home():
+    need_image()
+    helper = os.environ.get("VMTEST_VZ", "")
+    if not os.access(helper, os.X_OK):
+        skip("the fake framework was not built (it needs GNUstep)")
+    os.environ["VMTEST_FAKE_VZ_GUEST"] = "qemu"
+    return Home(images=True)
+
+
+def passes(home, text, *more):
+    run = home.run("run", *more, home.suite("suite.lua", text), timeout=280)
+    equal(run.returncode, 0, run.stdout + run.stderr)
+    equal(home.leftovers(), [])
+
+
+HEAD = """
+local lu = require "luaunit"
+local vmtest = require "vmtest"
+"""
+
+
+def test_a_killed_helper():
+    with guest_home() as home:
+        passes(home, HEAD + """
+function testIt()
+  local vm <close> = vmtest.vm { driver = "vz", image = "small" }
+  lu.assertEquals(vm:info().hypervisor, "fake")
+  lu.assertEquals(#vm:info().nics[1].mac, 17)
+  assert(os.execute("kill -9 " .. vm:info().pid))
+  local ok, err = pcall(vm.wait_stopped, vm, { timeout = "20s" })
+  lu.assertFalse(ok)
+  lu.assertStrContains(tostring(err), "killed by signal 9")
+  lu.assertEquals(vm:state(), "crashed")
+  vm:start()
+  lu.assertEquals(vm:exec("echo again").stdout, "again\\n")
+end
+""")
+
+
+def test_a_killed_worker():
+    with guest_home() as home:
+        run = home.start("run", home.suite("busy.lua", HEAD + """
+TestBusy = vmtest.class { vm = { driver = "vz", image = "small" } }
+function TestBusy:testIt()
+  io.open("up", "w"):close()
+  for i = 1, 10000 do self.vm:exec("echo " .. i) end
+end
+"""))
+        end = time.monotonic() + 120
+        while not (home.work / "up").exists():
+            check(time.monotonic() < end and run.poll() is None, "it came up")
+            time.sleep(0.1)
+        found = home.processes()
+        check(any(b"qemu-system" in words for words in found.values()), "a guest runs")
+        worker = [pid for pid, words in found.items() if b"__worker" in words]
+        equal(len(worker), 1)
+        os.kill(worker[0], signal.SIGKILL)
+        run.communicate(timeout=60)
+        equal(home.leftovers(), [])
+
+
+def test_disks():
+    with guest_home() as home:
+        disk = home.work / "disk.raw"
+        disk.write_bytes(b"from the host".ljust(4 << 20, b"\0"))
+        passes(home, HEAD + f"""
+function testIt()
+  local vm <close> = vmtest.vm {{ driver = "vz", image = "small", disks = {{
+    {{ name = "own", path = "{disk}" }}, {{ name = "still", path = "{disk}", read_only = true }} }} }}
+  local function of(device) return vm:sh("dd if=/dev/" .. device .. " bs=13 count=1 2>/dev/null").stdout end
+  lu.assertEquals(of "vda", "from the host")
+  vm:sh("echo -n 'by the guest!' | dd of=/dev/vda conv=notrunc 2>/dev/null; sync")
+  lu.assertNotEquals(vm:exec("echo x > /dev/vdb && sync").status, 0)
+  vm:snapshot("one")
+  vm:sh("echo -n 'by the other.' | dd of=/dev/vda conv=notrunc 2>/dev/null; sync")
+  vm:restore("one")
+  lu.assertEquals(of "vda", "by the guest!")
+  vm:stop()
+  vm:snapshot("cold")
+  vm:start()
+  lu.assertEquals(of "vda", "by the guest!")
+  vm:sh("echo -n 'by the third.' | dd of=/dev/vda conv=notrunc 2>/dev/null; sync")
+  vm:restore("cold")
+  lu.assertEquals(vm:state(), "stopped")
+  vm:start()
+  lu.assertEquals(of "vda", "by the guest!")
+  lu.assertEquals(of "vdb", "from the host")
+end
+function testRefused()
+  for code, disk in pairs {{
+    unsupported = {{ name = "d", path = "{disk}", format = "qcow2" }} }} do
+    local ok, err = pcall(vmtest.vm, {{ driver = "vz", image = "small", disks = {{ disk }}, start = false }})
+    lu.assertFalse(ok)
+    lu.assertEquals(err.code, code)
+  end
+  local ok, err = pcall(vmtest.vm, {{ driver = "vz", image = "small-disk", start = false }})
+  lu.assertFalse(ok)
+  lu.assertStrContains(tostring(err), "qcow2")
+end
+function testWrittenToItself()
+  local vm <close> = vmtest.vm {{ driver = "vz", image = "small", disks = {{
+    {{ name = "own", path = "{disk}", direct = true }} }} }}
+  vm:sh("echo -n 'by the guest!' | dd of=/dev/vda conv=notrunc 2>/dev/null; sync")
+  local ok, err = pcall(vm.snapshot, vm, "refused")
+  lu.assertEquals(err.code, "unsupported")
+  vm:stop()
+end
+""")
+        equal(disk.read_bytes()[:13], b"by the guest!")
+
+
+def edit(folder, change):
+    path = folder / "snapshot.json"
+    facts = json.loads(path.read_text())
+    change(facts["vz"])
+    path.write_text(json.dumps(facts))
+
+
+def test_snapshots_that_do_not_fit():
+    with guest_home() as home:
+        passes(home, HEAD + """
+function testIt()
+  local vm <close> = vmtest.vm { name = "first", driver = "vz", image = "small" }
+  vm:write("/root/f", "kept")
+  vm:snapshot("kept", { keep = true })
+end
+""")
+        folder = next(home.home.glob("snapshots/kept"))
+        whole = (folder / "snapshot.json").read_text()
+        again = HEAD + """
+function testIt()
+  local vm <close> = vmtest.vm { name = "second", driver = "vz", image = "small", memory = "%s", start = false }
+  local ok, err = pcall(vm.restore, vm, "kept")
+  local file <close> = assert(io.open("said", "w"))
+  file:write(ok and vm:read("/root/f") or err.code .. ": " .. err.message)
+end
+"""
+
+        def restored(memory="256M"):
+            passes(home, again % memory)
+            return (home.work / "said").read_text()
+
+        equal(restored(), "kept")  # in another process, by another VM
+        contains(restored("192M"), "state: ")
+        contains(restored("192M"), "\"memory\"")
+        edit(folder, lambda own: own.update(host="0" * 64))
+        contains(restored(), "another Mac")
+        (folder / "snapshot.json").write_text(whole)
+        edit(folder, lambda own: own.update(os_version="99.1"))
+        contains(restored(), "was taken on macOS 99.1")
+        (folder / "snapshot.json").write_text(whole)
+        edit(folder, lambda own: own.update(machine="0" * 64))
+        contains(restored(), "other devices")
+        (folder / "snapshot.json").write_text(whole)
+        (folder / "state").rename(folder / "aside")
+        contains(restored(), "not_found: ")
+        (folder / "aside").rename(folder / "state")
+        equal(restored(), "kept")
+
+
+def test_vms_that_stay():
+    with guest_home() as home:
+        def vm(*words):
+            run = home.run("vm", *words, timeout=120)
+            equal(run.returncode, 0, words, run.stdout + run.stderr)
+            return run.stdout
+
+        vm("create", "stays", "--driver", "vz", "--image", "small")
+        try:
+            vm("start", "stays")
+            contains(vm("ls"), "running")
+            equal(vm("exec", "stays", "--", "echo", "here"), "here\n")
+            vm("pause", "stays")
+            vm("resume", "stays")
+            vm("exec", "stays", "--", "touch", "/root/there")
+            vm("snapshot", "stays", "one")
+            vm("exec", "stays", "--", "rm", "/root/there")
+            vm("restore", "stays", "one")
+            vm("exec", "stays", "--", "test", "-e", "/root/there")
+            vm("stop", "stays")
+            check("running" not in vm("ls"), "it stopped")
+        finally:
+            home.run("vm", "rm", "-f", "stays")
+        equal(home.leftovers(), [])
+
+
+PARTS = {
+    "stand_in": [test_there_is_none, test_another_version, test_no_json, test_too_many_machines,
+                 test_a_machine_that_cannot_be, test_it_dies, test_it_crashes_after_a_while,
+                 test_it_never_answers, test_another_program],
+    "guest": [test_a_killed_helper, test_a_killed_worker, test_disks, test_snapshots_that_do_not_fit,
+              test_vms_that_stay],
+}
+
+if __name__ == "__main__":
+    part = sys.argv.pop(1)
+    main(PARTS[part])

@@ -12,12 +12,12 @@
 
 enum {
     IMAGE,
+    DRIVER,
     CONFIG,
     MEMORY,
     CPUS,
     CHANNEL,
     ACCEL,
-    DRIVER,
     TART,
     DISK,
     NIC,
@@ -31,13 +31,13 @@ enum {
 
 static const struct vt_option options[] = {
     [IMAGE] = {'i', "image", "IMAGE", "NAME or NAME@VERSION of the store, or a folder"},
+    [DRIVER] = {0, "driver", "NAME", "what it runs on, see `vmtest drivers` (default: qemu)"},
     [CONFIG] = {0, "config", "FILE", "a configuration as JSON; other options come on top of it"},
     [MEMORY] = {'m', "memory", "SIZE", "512M, 4G (default: the image's)"},
     [CPUS] = {0, "cpus", "N", "processors (default: the image's)"},
     [CHANNEL] = {0, "channel", "NAME",
                  "way into the guest: agent, ssh or qga (default: as\nthe image says)"},
     [ACCEL] = {0, "accel", "NAME", "auto, kvm, hvf or tcg (default: auto)"},
-    [DRIVER] = {0, "driver", "NAME", "what it runs on (default: qemu)"},
     [TART] = {0, "tart", "SPEC",
               "for --driver tart: vm=NAME (what to clone),user=NAME,\nkey=FILE,suspendable,… "
               "(docs/drivers.md)"},

@@ -1,7 +1,9 @@
 #include "driver/vz/host.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __APPLE__
@@ -27,10 +29,15 @@ const char *vt_vz_host_version(const struct vt_vz *vz)
     return vt_json_str(vz->host, "os_version", "?");
 }
 
-/* As images call it. */
-static const char *arch_of(const char *name)
+/* Of its guests, as images call it. Behind the fake framework they are of this host's kind, which
+ * it may tell otherwise. */
+static void guests_arch(const struct vt_vz *vz, char out[32])
 {
-    return !strcmp(name, "arm64") ? "aarch64" : name;
+    struct utsname here;
+    const char *name = vt_json_str(vz->host, "arch", "?");
+    if (vz->fake && uname(&here) == 0)
+        name = here.machine;
+    snprintf(out, 32, "%.31s", !strcmp(name, "arm64") ? "aarch64" : name);
 }
 
 static enum vt_code check_bridges(const struct vt_vz *vz, struct vt_error *err)
@@ -64,7 +71,8 @@ static enum vt_code check_bridges(const struct vt_vz *vz, struct vt_error *err)
 enum vt_code vt_vz_host_check(const struct vt_vz *vz, struct vt_error *err)
 {
     const struct vt_image *image = vz->config->image;
-    const char *arch = arch_of(vt_json_str(vz->host, "arch", "?"));
+    char arch[32];
+    guests_arch(vz, arch);
     if (!vt_json_bool(vz->host, "supported", false)) {
         vt_fail(err, VT_EUNSUPPORTED, OP, "this host (macOS %s) cannot run virtual machines",
                 vt_vz_host_version(vz));

@@ -78,9 +78,9 @@ struct vtz_image { /* of an IPSW */
     bool supported;
 };
 
-struct vtz_made {                              /* by `create` */
-    char *hardware_model, *machine_identifier; /* base64; NULL: nothing new */
-    char **macs;                               /* of every nic */
+struct vtz_made {             /* by `create` */
+    char *machine_identifier; /* base64; NULL: it was given */
+    char **macs;              /* of every nic */
     size_t mac_count;
 };
 

@@ -27,7 +27,7 @@ static void read_boot(struct vtz_config *c, json_t *value, struct vtz_failure *f
         break;
     case VTZ_BOOT_MACOS:
         boot->auxiliary = vtz_take_path(&take, "auxiliary", VTZ_REQUIRED);
-        boot->hardware_model = vtz_take_base64(&take, "hardware_model");
+        boot->hardware_model = vtz_take_base64(&take, "hardware_model", VTZ_REQUIRED);
         break;
     }
     vtz_take_end(&take);
@@ -95,7 +95,7 @@ struct vtz_config *vtz_config_read(json_t *source, struct vtz_failure *failure)
     c->nested = vtz_take_bool(&take, "nested", false);
     c->balloon = vtz_take_bool(&take, "balloon", true);
     c->entropy = vtz_take_bool(&take, "entropy", true);
-    c->machine_identifier = vtz_take_base64(&take, "machine_identifier");
+    c->machine_identifier = vtz_take_base64(&take, "machine_identifier", VTZ_OPTIONAL);
     vtz_take_end(&take);
     check_whole(c, failure);
     if (!failure->message)

@@ -26,7 +26,7 @@ struct vtz_boot {
     const char *kernel, *initrd, *cmdline; /* linux; the last two may be NULL */
     const char *variables;                 /* efi */
     const char *auxiliary;                 /* macos */
-    const char *hardware_model;            /* macos, base64; may be NULL */
+    const char *hardware_model;            /* macos, base64 */
 };
 
 enum vtz_bus { VTZ_BUS_VIRTIO, VTZ_BUS_NVME, VTZ_BUS_USB };

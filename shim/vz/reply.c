@@ -85,7 +85,6 @@ static void add_made(json_t *reply, const struct vtz_made *made)
     json_t *macs = json_array();
     for (size_t i = 0; i < made->mac_count; i++)
         json_array_append_new(macs, json_string(made->macs[i]));
-    set(reply, "hardware_model", made->hardware_model);
     set(reply, "machine_identifier", made->machine_identifier);
     json_object_set_new(reply, "macs", macs);
 }

@@ -31,7 +31,6 @@ void vtz_outcome_clear(struct vtz_outcome *o)
     vt_free(o->image.build);
     vt_free(o->image.os_version);
     vt_free(o->image.hardware_model);
-    vt_free(o->made.hardware_model);
     vt_free(o->made.machine_identifier);
     for (size_t i = 0; i < o->made.mac_count; i++)
         vt_free(o->made.macs[i]);

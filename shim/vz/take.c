@@ -79,10 +79,10 @@ const char *vtz_take_socket(struct vtz_take *take, const char *key, size_t suffi
     return path;
 }
 
-const char *vtz_take_base64(struct vtz_take *take, const char *key)
+const char *vtz_take_base64(struct vtz_take *take, const char *key, enum vtz_need need)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *text = vtz_take_text(take, key, VTZ_OPTIONAL);
+    const char *text = vtz_take_text(take, key, need);
     if (!text)
         return NULL;
     size_t n = strlen(text), body = strspn(text, digits), pad = strspn(text + body, "=");

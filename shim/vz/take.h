@@ -33,7 +33,7 @@ const char *vtz_take_text(struct vtz_take *take, const char *key, enum vtz_need 
 const char *vtz_take_path(struct vtz_take *take, const char *key, enum vtz_need need);
 /* A path that a Unix socket can be bound to, also with `suffix` bytes more. */
 const char *vtz_take_socket(struct vtz_take *take, const char *key, size_t suffix);
-const char *vtz_take_base64(struct vtz_take *take, const char *key);
+const char *vtz_take_base64(struct vtz_take *take, const char *key, enum vtz_need need);
 bool vtz_take_bool(struct vtz_take *take, const char *key, bool fallback);
 bool vtz_take_required_bool(struct vtz_take *take, const char *key);
 uint64_t vtz_take_uint(struct vtz_take *take, const char *key, uint64_t min, uint64_t max);

@@ -107,21 +107,27 @@ class Client:
 class Helper:
     """A helper process and its first client. Its end is checked: exit code 0, nothing on standard error."""
 
-    def __init__(self, folder, program=FAKE, options=(), pass_fds=(), **fake):
+    def __init__(self, folder, program=FAKE, options=(), pass_fds=(), zombies=True, **fake):
+        self.program = program
         self.path = folder / f"s{next(folder.count)}"
         # A message to an object that was freed ends the process.
-        env = os.environ | {"NSZombieEnabled": "YES", "CRASH_ON_ZOMBIE": "YES"}
+        env = dict(os.environ)
+        if zombies:
+            env |= {"NSZombieEnabled": "YES", "CRASH_ON_ZOMBIE": "YES"}
         env |= {f"VMTEST_FAKE_VZ_{name}": str(value) for name, value in fake.items()}
         self.process = subprocess.Popen([program, *options, self.path], env=env, stderr=subprocess.PIPE,
                                         stdin=subprocess.DEVNULL, pass_fds=pass_fds)
-        self.wait_for(self.path)
-        self.client = Client(self.path)
+        self.client = self.join()
 
-    def wait_for(self, path):
+    def join(self):
         end = time.monotonic() + SECONDS
-        while not os.path.exists(path):
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise Failed(f"no helper: {self.process.poll()} {self.process.stderr.read()!r}")
+        while True:
+            try:
+                return Client(self.path)
+            except OSError as error:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self.process.kill()
+                    raise Failed(f"no helper: {error} {self.process.stderr.read()!r}") from error
             time.sleep(0.005)
 
     def end(self, code=0):

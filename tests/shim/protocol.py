@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 from helper import FAKE, MIB, Client, Failed, Folder, Helper, b64
 
@@ -347,6 +348,7 @@ def ipsw(f, text):
 
 def test_restore_image(f):
     with Helper(f) as c:
+        c.ok("create", config=f.config())
         image = c.ok("restore_image", path=ipsw(f, "ipsw 24F74 15 5"))
         check(image["build"] == "24F74" and image["os_version"] == "15.5" and image["supported"] is True, image)
         check(image["hardware_model"] == b64(b"Mac2") and image["min_cpus"] == 2, image)
@@ -624,14 +626,20 @@ def test_it_ends_in_whatever_state(f):
 def main():
     tests = {name: function for name, function in globals().items() if name.startswith("test_")}
     wanted = sys.argv[1:] or list(tests)
+    failed = 0
     for name in wanted:
         folder = Folder()
         start = time.monotonic()
         try:
             tests[name](folder)
+            print(f"{name}: ok ({time.monotonic() - start:.1f} s)", flush=True)
+        except (Failed, OSError):
+            failed += 1
+            print(f"{name}: FAILED", flush=True)
+            traceback.print_exc(file=sys.stdout)
         finally:
             folder.cleanup()
-        print(f"{name}: ok ({time.monotonic() - start:.1f} s)", flush=True)
+    sys.exit(failed > 0)
 
 
 if __name__ == "__main__":

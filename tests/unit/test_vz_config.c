@@ -14,7 +14,7 @@
 
 #define HEAD "\"cpus\": 2, \"memory\": 1073741824, "
 #define LINUX "\"boot\": {\"kind\": \"linux\", \"kernel\": \"/k\"}"
-#define MACOS "\"boot\": {\"kind\": \"macos\", \"auxiliary\": \"/a\"}"
+#define MACOS "\"boot\": {\"kind\": \"macos\", \"auxiliary\": \"/a\", \"hardware_model\": \"TWFj\"}"
 
 static struct vtz_config *parse(const char *text, struct vtz_failure *failure)
 {
@@ -94,6 +94,8 @@ static const char *const wrong[][2] = {
     {"{" HEAD "\"boot\": {\"kind\": \"efi\", \"kernel\": \"/k\"}}", "config.boot.variables"},
     {"{" HEAD "\"boot\": {\"kind\": \"macos\", \"auxiliary\": \"/a\", \"hardware_model\": \"!\"}}",
      "config.boot.hardware_model: is no BASE64"},
+    {"{" HEAD "\"boot\": {\"kind\": \"macos\", \"auxiliary\": \"/a\"}}",
+     "hardware_model: is missing"},
     {"{" HEAD LINUX ", \"disks\": {}}", "config.disks: has to be an array"},
     {"{" HEAD LINUX ", \"disks\": [{\"bus\": \"virtio\"}]}", "config.disks[0].path: either"},
     {"{" HEAD LINUX ", \"disks\": [{\"path\": \"/d\", \"nbd\": \"nbd://h\", \"bus\": \"usb\"}]}",

@@ -429,7 +429,8 @@ static void test_files_are_looked_at(void **state)
     assert_int_equal(symlink("/tmp", link), 0);
     snprintf(text, sizeof text,
              "{\"id\": 4, \"op\": \"create\", \"config\": {\"cpus\": 1, \"memory\": 1048576, "
-             "\"boot\": {\"kind\": \"macos\", \"auxiliary\": \"%s/aux\"}}}\n",
+             "\"boot\": {\"kind\": \"macos\", \"auxiliary\": \"%s/aux\", \"hardware_model\": "
+             "\"TWFj\"}}}\n",
              link);
     say(&p, text);
     expect(&p, 4, "none", VTZ_FILE, "without symbolic links");

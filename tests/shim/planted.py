@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Bugs are planted in copies of the helper's sources, and the check that is named has to find each.
+
+planted.py BUILD.json [NAME...]   BUILD.json: how CMake builds the helper over the fake framework"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+SHIM = ROOT / "shim/vz"
+
+# name, file, what is there, what is put in its place, the check, what the check has to say
+BUGS = [
+    ("off_queue", "machine.m", """    dispatch_async(vtz_queue(), ^{
+      carry_out(c);
+    });
+}""", "    carry_out(c);\n}", "protocol test_life", "called off the queue"),
+    ("off_queue_later", "install.m", "      dispatch_async(vtz_queue(), ^{\n        struct vtz_outcome outcome",
+     "      dispatch_block_t now = (^{\n        struct vtz_outcome outcome", "protocol test_restore_image",
+     "called off the queue"),
+    ("over_release", "attach.m", "return [[[VZUSBMassStorageDevice alloc] initWithConfiguration:device] autorelease]",
+     "return [[[[VZUSBMassStorageDevice alloc] initWithConfiguration:device] autorelease] autorelease]",
+     "protocol test_usb_disks", "FAILED"),
+    ("missing_retain", "machine.m", "configuration = [made retain];", "configuration = made;",
+     "protocol test_save_and_restore", "FAILED"),
+    ("delegate_let_go", "machine.m", "watcher = [[VTZWatcher alloc] init];",
+     "watcher = [[[VTZWatcher alloc] init] autorelease];", "protocol test_life", "FAILED"),
+    ("network_released_twice", "network.m", "        CFRelease(network);\n",
+     "        CFRelease(network);\n        CFRelease(network);\n", "protocol test_every_device", "FAILED"),
+    ("leak", "configuration.m", "@[ [[[VZXHCIControllerConfiguration alloc] init] autorelease] ]",
+     "@[ [[VZXHCIControllerConfiguration alloc] init] ]", "analyze", "leak"),
+    ("swapped_operation", "machine.m", "[VTZ_OP_PAUSE] = pause_machine,", "[VTZ_OP_PAUSE] = resume,",
+     "protocol test_life", "FAILED"),
+    ("not_validated", "configuration.m", "if ([configuration validateWithError:&error])", "if (YES)",
+     "protocol test_life", "was not validated"),
+    ("save_not_validated", "machine.m", "if (!can_save(&outcome.failure)) {", "if (NO) {",
+     "protocol test_save_and_restore", "whether this configuration can be saved"),
+    ("state_not_looked_at", "machine.m", "    if (!machine.canStart)\n", "    if (NO)\n", "protocol test_life",
+     "Invalid transition"),
+    ("saved_while_running", "machine.m", "if (state_now() != (call->op == VTZ_OP_SAVE ? VTZ_PAUSED : VTZ_STOPPED))",
+     "if (NO)", "protocol test_save_and_restore", "FAILED"),
+    ("state_not_told", "machine.m", "    vtz_tell_state_on_queue(); /* it may be on its way */\n", "",
+     "protocol test_life", "FAILED"),
+    ("storage_overwritten", "configuration.m", "    if (exists(boot->auxiliary)) {", "    if (NO) {",
+     "protocol test_macos_guest", "would be overwritten"),
+    ("variables_overwritten", "configuration.m", "        if (exists(boot->variables)) {", "        if (NO) {",
+     "protocol test_efi_guest", "FAILED"),
+    ("made_file_left", "configuration.m", "        unlink(fresh);\n", "        fresh = NULL;\n",
+     "protocol test_macos_guest", "left behind"),
+    ("version_too_low", "devices.m", "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(14.0))",
+     "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(13.0))", "darwin", "only available on macOS 14"),
+    ("version_too_high", "devices.m", "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(14.0))",
+     "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(15.0))", "protocol test_every_feature_needs_its_version", "FAILED"),
+    ("no_version", "attach.m", "    if (VTZ_HAS(15.0)) {\n        VZUSBController *controller = [[vtz_machine_on_queue() "
+     "usbControllers] firstObject];\n        id<", "    if (YES) {\n        VZUSBController *controller = "
+     "[[vtz_machine_on_queue() usbControllers] firstObject];\n        id<", "darwin", "only available on macOS 15"),
+    ("maybe_nil", "devices.m", "initWithURL:(NSURL *_Nonnull)url", "initWithURL:url", "darwin", "nullable"),
+    ("misspelt", "machine.m", "[machine resumeWithCompletionHandler:", "[machine resumeWithCompletionhandler:",
+     "darwin", "resumeWithCompletionhandler"),
+    ("descriptor_of_another", "attach.m", "fcntl(connection.fileDescriptor, F_DUPFD_CLOEXEC, 3)",
+     "connection.fileDescriptor", "protocol test_vsock", "FAILED"),
+    ("subnet_for_host", "network.m", "htonl(nic->subnet + 1)", "htonl(nic->subnet)", "protocol test_every_device",
+     "vmnet made no network"),
+    ("read_only_forgotten", "devices.m", "                   readOnly:disk->read_only\n",
+     "                   readOnly:disk->read_only\n                readOnly:NO\n", "darwin", "error"),
+    ("progress_too_often", "install.m", "(250 * (int64_t)NSEC_PER_MSEC)", "(20 * (int64_t)NSEC_PER_MSEC)",
+     "protocol test_install", "at most 4 a second"),
+    ("cancel_does_nothing", "install.m", "    [installer.progress cancel];\n", "", "protocol test_install", "FAILED"),
+    ("saved_state_overwritten", "files.c", "        if (lstat(call->path, &st) == 0)", "        if (false)",
+     "protocol test_save_and_restore", "FAILED"),
+    ("tie_ignored", "serve.c", "    watch->fd = -1;\n    quit_unasked();\n", "    watch->fd = -1;\n",
+     "protocol test_it_ends_with_its_tie", "FAILED"),
+]
+
+
+class Unplanted(Exception):
+    """A bug that could not be planted, or was not found."""
+
+
+def run(words, seconds=120, **env):
+    """Its exit code and all that it said; a negative code where it took too long."""
+    process = subprocess.Popen([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, errors="replace", env=os.environ | env, start_new_session=True)
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        said, _ = process.communicate()
+        return -1, said + "\nFAILED: it took too long"
+    return process.returncode, said
+
+
+def build(folder, name, how):
+    """The helper with folder/name in the place of the source of that name."""
+    source, made = folder / name, folder / "vmtest-vz-fake"
+    flags = how["shim_flags"] if name.endswith(".m") else how["c_flags"]
+    code, said = run([how["clang"], *how["flags"], *flags, "-c", source, "-o", folder / "planted.o"])
+    if code:
+        raise Unplanted(f"the bug does not compile:\n{said}")
+    objects = [folder / "planted.o" if o.endswith(f".{name}.o") else o for o in how["objects"]]
+    if folder / "planted.o" not in objects:
+        raise Unplanted(f"no object of {name}")
+    code, said = run([how["clang"], *how["link"], *objects, "-o", made, *how["libraries"]])
+    if code:
+        raise Unplanted(said)
+    return made
+
+
+def check(folder, name, what, how):
+    kind, *tests = what.split()
+    if kind == "protocol":
+        return run([sys.executable, HERE / "protocol.py", *tests], seconds=60,
+                   VMTEST_VZ_FAKE=str(build(folder, name, how)))
+    mode = "check" if kind == "darwin" else "analyze"
+    return run([HERE / "darwin", mode, SHIM, how["doors"], ROOT, folder / name])
+
+
+def plant(bug, how):
+    name, file, old, new, what, words = bug
+    text = (SHIM / file).read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise Unplanted(f"{file} has this {text.count(old)} times, so that the patch does not apply:\n{old}")
+    with tempfile.TemporaryDirectory(prefix="vtz-planted-") as folder:
+        folder = pathlib.Path(folder)
+        text = text.replace(old, new)
+        if name == "off_queue_later":  # the block is run where it stands
+            at = text.index("dispatch_block_t now")
+            text = text[:at] + text[at:].replace("      });\n", "      });\n      now();\n", 1)
+        (folder / file).write_text(text, encoding="utf-8")
+        code, said = check(folder, file, what, how)
+        if code == 0:
+            raise Unplanted(f"`{what}` did not find it")
+        if words not in said:
+            raise Unplanted(f'`{what}` failed, but said nothing of "{words}":\n{said}')
+
+
+def main():
+    how = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+    wanted = sys.argv[2:] or [bug[0] for bug in BUGS]
+    failed = 0
+    for bug in BUGS:
+        if bug[0] not in wanted:
+            continue
+        start = time.monotonic()
+        try:
+            plant(bug, how)
+            print(f"{bug[0]}: found by {bug[4]} ({time.monotonic() - start:.1f} s)", flush=True)
+        except Unplanted as why:
+            failed += 1
+            print(f"{bug[0]}: {why}", flush=True)
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

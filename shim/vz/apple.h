@@ -15,6 +15,13 @@
 #define VTZ_HAS(version) @available(macOS version, *)
 #endif
 
+/* What an older SDK does not declare is left out, and refused as on an older host. */
+#ifdef __MAC_OS_X_VERSION_MAX_ALLOWED
+#define VTZ_SDK(version) (__MAC_OS_X_VERSION_MAX_ALLOWED >= (version))
+#else
+#define VTZ_SDK(version) 1
+#endif
+
 /* macOS guests, saving and Rosetta are declared for Apple silicon alone. */
 #ifndef VTZ_APPLE_SILICON
 #ifdef __arm64__

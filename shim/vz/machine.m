@@ -158,6 +158,7 @@ API_AVAILABLE(macos(13.0))
 static BOOL add_provisioning(VZMacOSVirtualMachineStartOptions *options,
                              const struct vtz_provisioning *wanted, struct vtz_failure *failure)
 {
+#if VTZ_SDK(270000)
     if (VTZ_HAS(27.0)) {
         NSError *error = nil;
         VZMacGuestProvisioningOptions *guest =
@@ -170,9 +171,13 @@ static BOOL add_provisioning(VZMacOSVirtualMachineStartOptions *options,
         if ([options setGuestProvisioningOptions:guest error:&error])
             return YES;
         vtz_fail_error(failure, error, "provisioning");
-    } else {
-        vtz_refuse(failure, VTZ_FEATURE_PROVISIONING, "provisioning");
+        return NO;
     }
+#else
+    (void)options;
+    (void)wanted;
+#endif
+    vtz_refuse(failure, VTZ_FEATURE_PROVISIONING, "provisioning");
     return NO;
 }
 #endif

@@ -20,6 +20,7 @@ static VZNetworkDeviceAttachment *bridged(const struct vtz_nic *nic, const char 
     return nil;
 }
 
+#if VTZ_SDK(260000)
 API_AVAILABLE(macos(26.0))
 static vmnet_network_ref new_network(const struct vtz_nic *nic, vmnet_return_t *status)
 {
@@ -38,10 +39,12 @@ static vmnet_network_ref new_network(const struct vtz_nic *nic, vmnet_return_t *
     CFRelease(configuration);
     return network;
 }
+#endif
 
 static VZNetworkDeviceAttachment *vmnet(const struct vtz_nic *nic, const char *place,
                                         struct vtz_outcome *out)
 {
+#if VTZ_SDK(260000)
     if (VTZ_HAS(26.0)) {
         vmnet_return_t status = VMNET_FAILURE;
         vmnet_network_ref network = new_network(nic, &status);
@@ -57,6 +60,9 @@ static VZNetworkDeviceAttachment *vmnet(const struct vtz_nic *nic, const char *p
         CFRelease(network);
         return attachment;
     }
+#else
+    (void)nic;
+#endif
     vtz_refuse(&out->failure, VTZ_FEATURE_VMNET, place);
     return nil;
 }

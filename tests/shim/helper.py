@@ -9,7 +9,7 @@ import tempfile
 import time
 
 FAKE = os.environ.get("VMTEST_VZ_FAKE", "build/dev/tests/shim/vmtest-vz-fake")
-SECONDS = 30
+SECONDS = float(os.environ.get("VMTEST_VZ_SECONDS", "30"))  # for whatever is waited for
 MIB = 1 << 20
 
 
@@ -107,6 +107,17 @@ class Client:
 class Helper:
     """A helper process and its first client. Its end is checked: exit code 0, nothing on standard error."""
 
+    all = []
+
+    @staticmethod
+    def kill_all():
+        """Those that a failed test has left behind."""
+        for process in Helper.all:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        Helper.all.clear()
+
     def __init__(self, folder, program=FAKE, options=(), pass_fds=(), zombies=True, **fake):
         self.program = program
         self.path = folder / f"s{next(folder.count)}"
@@ -117,6 +128,7 @@ class Helper:
         env |= {f"VMTEST_FAKE_VZ_{name}": str(value) for name, value in fake.items()}
         self.process = subprocess.Popen([program, *options, self.path], env=env, stderr=subprocess.PIPE,
                                         stdin=subprocess.DEVNULL, pass_fds=pass_fds)
+        Helper.all.append(self.process)
         self.client = self.join()
 
     def join(self):

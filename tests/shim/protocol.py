@@ -633,11 +633,12 @@ def main():
         try:
             tests[name](folder)
             print(f"{name}: ok ({time.monotonic() - start:.1f} s)", flush=True)
-        except (Failed, OSError):
+        except Exception:  # the other tests are run all the same
             failed += 1
             print(f"{name}: FAILED", flush=True)
             traceback.print_exc(file=sys.stdout)
         finally:
+            Helper.kill_all()
             folder.cleanup()
     sys.exit(failed > 0)
 

@@ -57,6 +57,8 @@ NSError *fake_error(NSInteger code, NSString *description);
 /* The error of an operation that was asked to fail, with one beneath it. */
 NSError *fake_injected(const char *operation);
 
+extern bool fake_savable; /* it was asked whether the VM can be saved, and it can */
+
 void fake_broken(const char *rule, SEL where) __attribute__((noreturn));
 void fake_need(id object, SEL where); /* nil breaks a rule */
 

@@ -224,7 +224,7 @@ static NSArray *one_for_each(NSArray *configurations, Class class)
         vm.machine = self;
         vm.ops = guest_chosen();
         vm.nics = [one_for_each([configuration networkDevices], [VZNetworkDevice class]) retain];
-        [self keep:configuration as:@"configuration"];
+        [self keep:[[configuration copy] autorelease] as:@"configuration"];
         [self keep:one_for_each([configuration socketDevices], [VZVirtioSocketDevice class])
                 as:@"socketDevices"];
         [self keep:one_for_each([configuration usbControllers], [VZUSBController class])
@@ -414,7 +414,7 @@ static NSError *error_unless(BOOL ok, NSInteger code, const char *why)
 - (void)needSavable:(NSURL *)url where:(SEL)where
 {
     fake_need(url, where);
-    if (![[[self valueOf:@"configuration"] valueOf:@"savable"] boolValue])
+    if (!fake_savable)
         fake_broken("it was not asked whether this configuration can be saved", where);
 }
 

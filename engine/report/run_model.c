@@ -584,6 +584,8 @@ void vt__vms_text(const json_t *vms, struct vt_buf *out)
             vt_buf_puts(&one, "simulated");
         else
             add_fact(&one, facts, "driver", "");
+        if (vt_json_bool(facts, "fake", false)) /* a stand-in for the real hypervisor */
+            vt_buf_puts(&one, " (fake)");
         add_fact(&one, facts, "accel", "");
         add_fact(&one, facts, "image", "image ");
         /* VMs of one kind are one entry */

@@ -53,6 +53,9 @@ struct vt_driver {
     /* Where the image's own command is not the way: has the guest restart cleanly and ends op when
      * it was asked; vt_vm_restarted() follows when it comes up again. NULL: by that command. */
     void (*reboot)(void *instance, struct vt_op *op);
+    /* For a hypervisor that tells of no restart: whether the guest's next power-off is followed by
+     * a start, and vt_vm_restarted() then. vm has the guest power off. NULL: not that way. */
+    void (*start_again)(void *instance, bool on);
 
     /* Forget this op: it was cancelled or timed out. The driver must not touch it again. */
     void (*forget)(void *instance, struct vt_op *op);

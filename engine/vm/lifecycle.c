@@ -428,16 +428,30 @@ struct vt_op *vt_vm_resume(struct vt_vm *vm, vt_op_fn done, void *user, struct v
 
 /* --- reboot --- */
 
+static void start_again(struct vt_vm *vm, bool on)
+{
+    if (vm->driver->start_again)
+        vm->driver->start_again(vm->instance, on);
+}
+
+static void reboot_abort(struct vt_op *op, struct vt_error *why)
+{
+    boot_abort(op, why);
+    start_again(((struct vm_op *)(void *)op)->vm, false);
+}
+
 static const struct vt_op_class reboot_class = {
-    .name = "vm.reboot", .abort = boot_abort, .free = op_free};
+    .name = "vm.reboot", .abort = reboot_abort, .free = op_free};
 
 /* The restart itself is told by vt_vm_restarted(); here only a refusal matters. */
 static void on_reset_asked(struct vt_op *inner, void *user)
 {
     struct vm_op *self = user;
     self->inner = NULL;
-    if (vt_op_error(inner))
-        vt_op_fail(&self->op, vt_op_error(inner));
+    if (!vt_op_error(inner))
+        return;
+    start_again(self->vm, false);
+    vt_op_fail(&self->op, vt_op_error(inner));
 }
 
 static void on_reboot_command(struct vt_op *inner, void *user)
@@ -447,8 +461,10 @@ static void on_reboot_command(struct vt_op *inner, void *user)
     const struct vt_error *why = vt_op_error(inner);
     const struct vt_exec_result *r = vt_op_result(inner);
     if (why && why->code != VT_EGUEST) {
+        start_again(self->vm, false);
         vt_op_fail(&self->op, why);
     } else if (!why && r->status > 0) {
+        start_again(self->vm, false);
         struct vt_error refused = VT_ERROR_INIT;
         vt_fail(&refused, VT_EGUEST, "vm.reboot",
                 "VM %s: its command to restart ended with status %d: %.200s", self->vm->config.name,
@@ -460,11 +476,13 @@ static void on_reboot_command(struct vt_op *inner, void *user)
 struct vt_op *vt_vm_reboot(struct vt_vm *vm, bool hard, double timeout, vt_op_fn done, void *user,
                            struct vt_error *err)
 {
-    const char *command = vm->config.image ? vm->config.image->reboot : "reboot";
+    const bool again = !hard && vm->driver->start_again;
+    const struct vt_image *image = vm->config.image;
+    const char *command = !image ? "reboot" : again ? image->shutdown : image->reboot;
     if (vt__vm_need_state(vm, STATE(RUNNING), "vm.reboot", err) ||
         vt__vm_need_idle(vm, "vm.reboot", err) || (hard && !vt_vm_supports(vm, VT_CAP_RESET, err)))
         return NULL;
-    if (!hard && !command && !vm->driver->reboot) {
+    if (!hard && !command && !vm->driver->reboot && !again) {
         vt_fail(err, VT_EUNSUPPORTED, "vm.reboot", "the image of VM %s names no reboot command",
                 vm->config.name);
         vt_hint(err, "use vm:reboot{hard=true}");
@@ -479,7 +497,10 @@ struct vt_op *vt_vm_reboot(struct vt_vm *vm, bool hard, double timeout, vt_op_fn
             call_driver(vm, hard ? vm->driver->reset : vm->driver->reboot, on_reset_asked, self);
         return &self->op;
     }
+    start_again(vm, again);
     self->inner = guest_command(self, command, on_reboot_command);
+    if (!self->inner && again)
+        self->inner = call_driver(vm, vm->driver->stop, on_reset_asked, self);
     if (!self->inner) {
         struct vt_error why = VT_ERROR_INIT;
         vt_fail(&why, VT_EGUEST, "vm.reboot", "VM %s: there is no connection to its guest",

@@ -122,6 +122,7 @@ def passes(home, text, *more):
     run = home.run("run", *more, home.suite("suite.lua", text), timeout=280)
     equal(run.returncode, 0, run.stdout + run.stderr)
     equal(home.leftovers(), [])
+    return run.stdout + run.stderr
 
 
 HEAD = """
@@ -132,7 +133,7 @@ local vmtest = require "vmtest"
 
 def test_a_killed_helper():
     with guest_home() as home:
-        passes(home, HEAD + """
+        said = passes(home, HEAD + """
 function testIt()
   local vm <close> = vmtest.vm { driver = "vz", image = "small" }
   lu.assertEquals(vm:info().hypervisor, "fake")
@@ -144,6 +145,25 @@ function testIt()
   lu.assertEquals(vm:state(), "crashed")
   vm:start()
   lu.assertEquals(vm:exec("echo again").stdout, "again\\n")
+end
+""")
+        contains(said, "on vz (fake), image small")
+
+
+def test_reboots():
+    with guest_home() as home:
+        passes(home, HEAD + """
+function testIt()
+  local vm <close> = vmtest.vm { driver = "vz", image = "small" }
+  local function boot() return vm:read "/proc/sys/kernel/random/boot_id" end
+  local first = boot()
+  vm:reboot()
+  local second = boot()
+  lu.assertNotEquals(second, first)
+  pcall(vm.exec, vm, "reboot") -- by itself, of which nobody tells
+  vm:wait_until { cmd = "test $(cat /proc/sys/kernel/random/boot_id) != " .. second, timeout = "60s" }
+  vm:stop() -- and is not started again
+  lu.assertEquals(vm:state(), "stopped")
 end
 """)
 
@@ -269,6 +289,41 @@ end
         equal(restored(), "kept")
 
 
+INJECTED = HEAD + """
+function testIt()
+  local vm <close> = vmtest.vm { driver = "vz", image = "small" }
+  vm:write("/root/f", "kept")
+  local ok, err = pcall(vm.snapshot, vm, "one")
+  local file <close> = assert(io.open("said", "w"))
+  file:write("snapshot ", ok and "ok" or tostring(err), "\\n")
+  lu.assertEquals(vm:state(), "running")
+  lu.assertEquals(vm:read("/root/f"), "kept") -- the guest goes on
+  if not ok then return end
+  ok, err = pcall(vm.restore, vm, "one")
+  file:write("restore ", ok and "ok" or tostring(err), "\\n")
+  if ok then return end
+  lu.assertEquals(vm:state(), "crashed")
+  vm:start()
+end
+"""
+
+
+def test_what_the_framework_refuses():
+    with guest_home() as home:
+        def said(fail):
+            home.env["VMTEST_FAKE_VZ_FAIL"] = fail
+            passes(home, INJECTED)
+            return (home.work / "said").read_text()
+
+        text = said("save=11")
+        contains(text, "VZErrorDomain 11")
+        contains(text, "the snapshot was given up")
+        text = said("restore=12")
+        contains(text, "snapshot ok\nrestore ")
+        contains(text, "VZErrorDomain 12")
+        contains(text, "the Mac that made it")
+
+
 def test_vms_that_stay():
     with guest_home() as home:
         def vm(*words):
@@ -292,15 +347,15 @@ def test_vms_that_stay():
             check("running" not in vm("ls"), "it stopped")
         finally:
             home.run("vm", "rm", "-f", "stays")
-        equal(home.leftovers(), [])
+        equal([left for left in home.leftovers(0.5) if left != "rt/vms"], [])
 
 
 PARTS = {
     "stand_in": [test_there_is_none, test_another_version, test_no_json, test_too_many_machines,
                  test_a_machine_that_cannot_be, test_it_dies, test_it_crashes_after_a_while,
                  test_it_never_answers, test_another_program],
-    "guest": [test_a_killed_helper, test_a_killed_worker, test_disks, test_snapshots_that_do_not_fit,
-              test_vms_that_stay],
+    "guest": [test_a_killed_helper, test_reboots, test_a_killed_worker, test_disks, test_snapshots_that_do_not_fit,
+              test_what_the_framework_refuses, test_vms_that_stay],
 }
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-/* Restarting: the framework has no reset and tells of no restart, so the VM is stopped, hard or by
- * its power button, and started again in the same helper. */
+/* Restarting: the framework has no reset and tells of no restart, so the VM is stopped hard, or
+ * powers off, and is started again in the same helper. */
 #include "driver/vz/instance.h"
 
 static void refuse(struct vt_vz *vz, struct vt_op *op)
@@ -13,9 +13,9 @@ static void refuse(struct vt_vz *vz, struct vt_op *op)
 static void on_started(const json_t *reply, const struct vt_error *why, void *user)
 {
     struct vt_vz *vz = user;
-    struct vt_op *op = vz->again_op;
+    struct vt_op *op = vz->reset_op;
     (void)reply;
-    vz->again_op = NULL;
+    vz->reset_op = NULL;
     if (why) {
         vt_vz_note_end(vz, true, why->message);
         vt_vz_helper_kill(vz->helper);
@@ -36,25 +36,13 @@ static void start(struct vt_vz *vz)
 static void on_stopped_hard(const json_t *reply, const struct vt_error *why, void *user)
 {
     struct vt_vz *vz = user;
-    struct vt_op *op = vz->again_op;
+    struct vt_op *op = vz->reset_op;
     (void)reply;
     if (!why) {
         start(vz);
         return;
     }
-    vz->again_op = NULL;
-    if (op)
-        vt_op_fail(op, why);
-}
-
-static void on_asked(const json_t *reply, const struct vt_error *why, void *user)
-{
-    struct vt_vz *vz = user;
-    struct vt_op *op = vz->again_op;
-    (void)reply;
-    if (!why)
-        return; /* `stopped` follows where the guest obeys */
-    vz->again_op = NULL;
+    vz->reset_op = NULL;
     if (op)
         vt_op_fail(op, why);
 }
@@ -66,25 +54,20 @@ void vt_vz_reset(void *instance, struct vt_op *op)
         refuse(vz, op);
         return;
     }
-    vz->again_op = op;
+    vz->reset_op = op;
     vt_vz_client_request(vz->client, "stop", NULL, on_stopped_hard, vz);
 }
 
-void vt_vz_reboot(void *instance, struct vt_op *op)
+void vt_vz_start_again(void *instance, bool on)
 {
-    struct vt_vz *vz = instance;
-    if (!vz->client) {
-        refuse(vz, op);
-        return;
-    }
-    vz->again_op = op;
-    vt_vz_client_request(vz->client, "request_stop", NULL, on_asked, vz);
+    ((struct vt_vz *)instance)->starts_again = on;
 }
 
 bool vt_vz_again_stopped(struct vt_vz *vz)
 {
-    if (!vz->again_op)
+    if (!vz->starts_again)
         return false;
+    vz->starts_again = false;
     start(vz);
     return true;
 }

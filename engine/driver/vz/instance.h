@@ -32,7 +32,8 @@ struct vt_vz {
     struct vt_vz_console *tail;
 
     struct vt_op *kill_op, *attach_op; /* under way, or NULL */
-    struct vt_op *again_op;            /* a reset or reboot under way, or NULL */
+    struct vt_op *reset_op;            /* a reset under way, or NULL */
+    bool starts_again;                 /* when its guest has powered off */
     struct vt_vz_boot *boot;           /* a start or a restore under way, or NULL */
     struct vt_vz_save *save;           /* a snapshot under way, or NULL */
     struct vt_timer greeting;          /* of attach: for the helper to greet */
@@ -68,8 +69,8 @@ void vt_vz_note_end(struct vt_vz *vz, bool crashed, const char *reason);
 
 /* again.c: restarting */
 void vt_vz_reset(void *instance, struct vt_op *op);
-void vt_vz_reboot(void *instance, struct vt_op *op);
-/* The guest powered off: true where it was asked to, in order to start again. */
+void vt_vz_start_again(void *instance, bool on);
+/* The guest powered off: true where it is to start again, and does. */
 bool vt_vz_again_stopped(struct vt_vz *vz);
 
 /* attach.c */

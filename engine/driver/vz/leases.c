@@ -57,7 +57,7 @@ bool vt_vz_lease_find(const char *text, size_t n, const char *mac, char out[VT_V
     for (const char *end = text + n; text < end;) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
         const char *stop = newline ? newline : end;
-        char line[LINE_MAX_BYTES];
+        char line[LINE_MAX_BYTES] = "";
         while (text < stop && (*text == ' ' || *text == '\t'))
             text++;
         size_t size = (size_t)(stop - text);

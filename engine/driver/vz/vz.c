@@ -168,8 +168,8 @@ static void destroy(void *instance, bool leave_running)
     struct vt_vz *vz = instance;
     struct vt_error gone = VT_ERROR_INIT;
     vt_fail(&gone, VT_ECANCELED, "vm", "VM %s was removed", vz->config->name);
-    struct vt_op *ops[] = {vz->kill_op, vz->attach_op, vz->again_op};
-    vz->kill_op = vz->again_op = NULL;
+    struct vt_op *ops[] = {vz->kill_op, vz->attach_op, vz->reset_op};
+    vz->kill_op = vz->reset_op = NULL;
     vt_vz_boot_forget(vz, NULL);
     vt_vz_save_forget(vz, NULL);
     vt_vz_attach_cancel(vz);
@@ -249,8 +249,8 @@ static void forget(void *instance, struct vt_op *op)
         vt_vz_attach_cancel(vz);
     if (op == vz->kill_op)
         vz->kill_op = NULL;
-    if (op == vz->again_op)
-        vz->again_op = NULL;
+    if (op == vz->reset_op)
+        vz->reset_op = NULL;
     vt_vz_boot_forget(vz, op);
     vt_vz_save_forget(vz, op);
     if (vz->client)
@@ -357,7 +357,7 @@ const struct vt_driver vt_vz_driver = {
     .pause = pause_vm,
     .resume = resume,
     .reset = vt_vz_reset,
-    .reboot = vt_vz_reboot,
+    .start_again = vt_vz_start_again,
     .forget = forget,
     .channel = vt_vz_channel,
     .console_write = vt_vz_console_write,

@@ -158,17 +158,17 @@ static void boot_ended(struct vt_vz *vz, int status, const char *reason)
 /* Everything that waited for it fails. */
 static void fail_all(struct vt_vz *vz, const char *reason)
 {
-    struct vt_op *attach_op = vz->attach_op, *again_op = vz->again_op;
+    struct vt_op *attach_op = vz->attach_op, *reset_op = vz->reset_op;
     struct vt_error gone = VT_ERROR_INIT;
     vt_fail(&gone, VT_EGUEST, "vm", "VM %s is gone: %s", vz->config->name, reason);
-    vz->attach_op = vz->again_op = NULL;
+    vz->attach_op = vz->reset_op = NULL;
     vt_timer_clear(&vz->greeting);
     vt_vz_client_fail(vz->client, &gone);
     vt_vz_drop_helper(vz, false);
     if (attach_op)
         vt_op_fail(attach_op, &gone);
-    if (again_op)
-        vt_op_fail(again_op, &gone);
+    if (reset_op)
+        vt_op_fail(reset_op, &gone);
 }
 
 static void on_ended(int status, int sig, void *user)
@@ -215,7 +215,7 @@ static void begin(struct vt_vz *vz)
         .write = on_write, .hello = on_hello, .event = on_event, .broken = on_broken, .user = vz};
     vt_free(vz->end_reason);
     vz->end_reason = NULL;
-    vz->crashed = false;
+    vz->crashed = vz->starts_again = false;
     vz->client = vt_vz_client_new(&client);
 }
 

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""scripts/audit-vz-contract against an SDK made of the contract itself: nothing differs; and each difference
+that is planted in it is told."""
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+AUDIT = HERE.parent.parent / "scripts/audit-vz-contract"
+
+# a header of the SDK, what is there, what is put in its place, what has to be told
+PLANTED = [
+    ("VZMachine.h", "- (BOOL)requestStopWithError:(NSError *_Nullable *_Nullable)error;\n", "",
+     "-[VZVirtualMachine requestStopWithError:]: no such method"),
+    ("VZMachine.h", "@property uint64_t memorySize;", "@property uint32_t memorySize;",
+     "-[VZVirtualMachineConfiguration memorySize]: the types are ['uint32_t'], not ['uint64_t']"),
+    ("VZStorage.h", "VZDiskImageSynchronizationModeNone = 3", "VZDiskImageSynchronizationModeNone = 4",
+     "VZDiskImageSynchronizationModeNone: is 4, not 3"),
+    ("VZStorage.h", "API_AVAILABLE(macos(14.0))\n@interface VZNVMExpressControllerDeviceConfiguration",
+     "API_AVAILABLE(macos(15.0))\n@interface VZNVMExpressControllerDeviceConfiguration",
+     "VZNVMExpressControllerDeviceConfiguration: since macOS 15, not 14"),
+    ("VZBoot.h", "@property(copy) VZGenericMachineIdentifier *machineIdentifier API_AVAILABLE(macos(13.0));",
+     "@property(copy) VZGenericMachineIdentifier *machineIdentifier API_AVAILABLE(macos(13.2));",
+     "setMachineIdentifier:]: since macOS 13.2, not 13"),
+    ("VZDevices.h", "@interface VZSingleDirectoryShare : VZDirectoryShare", "@interface VZSingleDirectoryShare : "
+     "NSObject", "VZSingleDirectoryShare: its superclass is NSObject, not VZDirectoryShare"),
+    ("VZDevices.h", "(void (^)(VZVirtioSocketConnection *_Nullable connection,", "(void (^)(NSObject *_Nullable c,",
+     "connectToPort:completionHandler:]: the types are"),
+    ("VZMac.h", "@interface VZMacTrackpadConfiguration", "@interface VZTrackpadConfiguration",
+     "VZMacTrackpadConfiguration: no such class"),
+    ("vmnet.h", "VMNET_SHARED_MODE = 1001", "VMNET_SHARED_MODE = 1003", "VMNET_SHARED_MODE: is 1003, not 1001"),
+    ("vmnet.h", "struct in_addr const *_Nonnull subnet_mask", "uint32_t subnet_mask",
+     "vmnet_network_configuration_set_ipv4_subnet: is"),
+]
+
+
+def make_sdk(folder):
+    frameworks, include = folder / "System/Library/Frameworks", folder / "usr/include"
+    shutil.copytree(HERE / "nosdk", include)
+    shutil.copytree(HERE / "contract/vmnet", include / "vmnet")
+    for name, source in (("Foundation", include / "Foundation"), ("Virtualization", HERE / "contract/Virtualization")):
+        shutil.copytree(source, frameworks / f"{name}.framework/Headers")
+    shutil.rmtree(include / "Foundation")
+
+
+def audit(sdk):
+    run = subprocess.run([AUDIT, "--sdk", sdk], capture_output=True, text=True, check=False)
+    return run.returncode, run.stdout + run.stderr
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="vtz-sdk-") as folder:
+        folder = pathlib.Path(folder)
+        make_sdk(folder)
+        code, said = audit(folder)
+        if code or ", 0 differ" not in said or int(said.split()[0]) < 700:
+            sys.exit(f"the contract differs from itself, or little of it was seen:\n{said}")
+        print(said.strip())
+        for file, old, new, words in PLANTED:
+            header = next(folder.rglob(file))
+            text = header.read_text(encoding="utf-8")
+            if old not in text:
+                sys.exit(f"{file} has nothing like: {old}")
+            header.write_text(text.replace(old, new), encoding="utf-8")
+            code, said = audit(folder)
+            header.write_text(text, encoding="utf-8")
+            if code != 1 or words not in said:
+                sys.exit(f"\"{words}\" was not told:\n{said[:3000]}")
+            print("told:", words)
+
+
+if __name__ == "__main__":
+    main()

@@ -36,12 +36,12 @@ API_AVAILABLE(macos(15.0))
 static VZUSBMassStorageDevice *usb_disk(const struct vtz_call *call, struct vtz_failure *failure)
 {
     NSError *error = nil;
-    VZDiskImageStorageDeviceAttachment *attachment = [[[VZDiskImageStorageDeviceAttachment alloc]
-                initWithURL:vtz_file_url(call->path)
-                   readOnly:call->read_only
-                cachingMode:VZDiskImageCachingModeAutomatic
-        synchronizationMode:VZDiskImageSynchronizationModeFull
-                      error:&error] autorelease];
+    VZDiskImageStorageDeviceAttachment *attachment =
+        [[[VZDiskImageStorageDeviceAttachment alloc] initWithURL:vtz_file_url(call->path)
+                                                        readOnly:call->read_only
+                                                     cachingMode:VZDiskImageCachingModeAutomatic
+                                             synchronizationMode:VZDiskImageSynchronizationModeFull
+                                                           error:&error] autorelease];
     VZUSBMassStorageDeviceConfiguration *device;
     if (!attachment) {
         vtz_fail_error(failure, error, "path");

@@ -93,9 +93,10 @@ static BOOL boot_efi(VZVirtualMachineConfiguration *configuration, const struct 
         if (exists(boot->variables)) {
             store = [[[VZEFIVariableStore alloc] initWithURL:url] autorelease];
         } else {
-            store = [[[VZEFIVariableStore alloc] initCreatingVariableStoreAtURL:url
-                                                                        options:0
-                                                                          error:&error] autorelease];
+            store =
+                [[[VZEFIVariableStore alloc] initCreatingVariableStoreAtURL:url
+                                                                    options:0
+                                                                      error:&error] autorelease];
             fresh = store ? boot->variables : NULL;
         }
         if (!store) {
@@ -146,13 +147,15 @@ static BOOL add_mac_identity(VZMacPlatformConfiguration *platform, const struct 
                    : nil;
     VZMacMachineIdentifier *identifier;
     if (!model) {
-        vtz_fail(&out->failure, VTZ_BAD_REQUEST, "config.boot.hardware_model: is no hardware model");
+        vtz_fail(&out->failure, VTZ_BAD_REQUEST,
+                 "config.boot.hardware_model: is no hardware model");
         return NO;
     }
     if (![model isSupported]) {
-        vtz_fail(&out->failure, VTZ_UNSUPPORTED,
-                 "config.boot.hardware_model: this host does not support the guest's hardware model; "
-                 "a newer macOS on the host may");
+        vtz_fail(
+            &out->failure, VTZ_UNSUPPORTED,
+            "config.boot.hardware_model: this host does not support the guest's hardware model; "
+            "a newer macOS on the host may");
         return NO;
     }
     if (config->machine_identifier) {
@@ -174,13 +177,14 @@ static BOOL add_mac_identity(VZMacPlatformConfiguration *platform, const struct 
     return YES;
 }
 
-static BOOL boot_macos(VZVirtualMachineConfiguration *configuration, const struct vtz_config *config,
-                       struct vtz_outcome *out)
+static BOOL boot_macos(VZVirtualMachineConfiguration *configuration,
+                       const struct vtz_config *config, struct vtz_outcome *out)
 {
     if (VTZ_HAS(13.0)) {
         VZMacPlatformConfiguration *platform =
             [[[VZMacPlatformConfiguration alloc] init] autorelease];
-        if (!add_mac_identity(platform, config, out) || !add_auxiliary(platform, &config->boot, out))
+        if (!add_mac_identity(platform, config, out) ||
+            !add_auxiliary(platform, &config->boot, out))
             return NO;
         configuration.platform = platform;
         configuration.bootLoader = [[[VZMacOSBootLoader alloc] init] autorelease];
@@ -190,8 +194,8 @@ static BOOL boot_macos(VZVirtualMachineConfiguration *configuration, const struc
     return NO;
 }
 #else
-static BOOL boot_macos(VZVirtualMachineConfiguration *configuration, const struct vtz_config *config,
-                       struct vtz_outcome *out)
+static BOOL boot_macos(VZVirtualMachineConfiguration *configuration,
+                       const struct vtz_config *config, struct vtz_outcome *out)
 {
     (void)configuration;
     (void)config;
@@ -231,7 +235,8 @@ static void add_small_devices(VZVirtualMachineConfiguration *configuration,
         configuration.socketDevices =
             @[ [[[VZVirtioSocketDeviceConfiguration alloc] init] autorelease] ];
     if (VTZ_HAS(15.0)) /* for disks that are plugged in later */
-        configuration.usbControllers = @[ [[[VZXHCIControllerConfiguration alloc] init] autorelease] ];
+        configuration.usbControllers =
+            @[ [[[VZXHCIControllerConfiguration alloc] init] autorelease] ];
 }
 
 static BOOL check_limits(const struct vtz_config *config, struct vtz_outcome *out)

@@ -19,12 +19,12 @@ static VZStorageDeviceAttachment *image(const struct vtz_disk *disk, const char 
         [VTZ_SYNC_FSYNC] = VZDiskImageSynchronizationModeFsync,
         [VTZ_SYNC_NONE] = VZDiskImageSynchronizationModeNone};
     NSError *error = nil;
-    VZStorageDeviceAttachment *attachment = [[[VZDiskImageStorageDeviceAttachment alloc]
-                initWithURL:vtz_file_url(disk->path)
-                   readOnly:disk->read_only
-                cachingMode:cachings[disk->caching]
-        synchronizationMode:syncs[disk->sync]
-                      error:&error] autorelease];
+    VZStorageDeviceAttachment *attachment =
+        [[[VZDiskImageStorageDeviceAttachment alloc] initWithURL:vtz_file_url(disk->path)
+                                                        readOnly:disk->read_only
+                                                     cachingMode:cachings[disk->caching]
+                                             synchronizationMode:syncs[disk->sync]
+                                                           error:&error] autorelease];
     if (!attachment)
         vtz_fail_error(&out->failure, error, place);
     return attachment;
@@ -153,9 +153,8 @@ static NSString *tag_of(const struct vtz_share *share, const char *place, struct
     return nil;
 }
 
-static VZVirtioFileSystemDeviceConfiguration *file_system(NSString *tag, VZDirectoryShare *share,
-                                                          const char *place,
-                                                          struct vtz_outcome *out)
+static VZVirtioFileSystemDeviceConfiguration *
+file_system(NSString *tag, VZDirectoryShare *share, const char *place, struct vtz_outcome *out)
 {
     NSError *error = nil;
     VZVirtioFileSystemDeviceConfiguration *device;
@@ -209,8 +208,8 @@ BOOL vtz_add_shares(VZVirtualMachineConfiguration *configuration, const struct v
         if (tag)
             share = last ? rosetta(out) : share_of(&config->shares[i], place, out);
         if (tag && share)
-            device = file_system((NSString *_Nonnull)tag, (VZDirectoryShare *_Nonnull)share, place,
-                                 out);
+            device =
+                file_system((NSString *_Nonnull)tag, (VZDirectoryShare *_Nonnull)share, place, out);
         if (!device)
             return NO;
         [devices addObject:(VZVirtioFileSystemDeviceConfiguration *_Nonnull)device];
@@ -231,10 +230,10 @@ static void add_mac_screen(VZVirtualMachineConfiguration *configuration,
     NSInteger width = config->has_screen ? (NSInteger)config->width : 1920;
     NSInteger height = config->has_screen ? (NSInteger)config->height : 1200;
     NSInteger ppi = config->has_screen ? (NSInteger)config->ppi : 80;
-    graphics.displays = @[ [[[VZMacGraphicsDisplayConfiguration alloc]
-        initWithWidthInPixels:width
-               heightInPixels:height
-                pixelsPerInch:ppi] autorelease] ];
+    graphics.displays =
+        @[ [[[VZMacGraphicsDisplayConfiguration alloc] initWithWidthInPixels:width
+                                                              heightInPixels:height
+                                                               pixelsPerInch:ppi] autorelease] ];
     configuration.graphicsDevices = @[ graphics ];
     if (VTZ_HAS(14.0))
         configuration.keyboards = @[ [[[VZMacKeyboardConfiguration alloc] init] autorelease] ];
@@ -284,8 +283,7 @@ static NSFileHandle *handle(int fd)
 static BOOL add_clipboard(VZVirtualMachineConfiguration *configuration, struct vtz_outcome *out)
 {
     if (VTZ_HAS(13.0)) {
-        VZSpiceAgentPortAttachment *agent =
-            [[[VZSpiceAgentPortAttachment alloc] init] autorelease];
+        VZSpiceAgentPortAttachment *agent = [[[VZSpiceAgentPortAttachment alloc] init] autorelease];
         VZVirtioConsolePortConfiguration *port =
             [[[VZVirtioConsolePortConfiguration alloc] init] autorelease];
         VZVirtioConsoleDeviceConfiguration *device =

@@ -92,9 +92,8 @@ void vtz_install_on_queue(const struct vtz_call *call)
         vtz_finish_on_queue(call, &outcome);
         return;
     }
-    installer =
-        [[VZMacOSInstaller alloc] initWithVirtualMachine:(VZVirtualMachine *_Nonnull)machine
-                                         restoreImageURL:vtz_file_url(call->path)];
+    installer = [[VZMacOSInstaller alloc] initWithVirtualMachine:(VZVirtualMachine *_Nonnull)machine
+                                                 restoreImageURL:vtz_file_url(call->path)];
     [installer installWithCompletionHandler:^(NSError *error) {
       installed(call, error);
     }];

@@ -106,7 +106,7 @@ void vtz_finish_error_on_queue(const struct vtz_call *call, NSError *error)
 }
 
 - (void)virtualMachine:(VZVirtualMachine *)virtualMachine
-                             networkDevice:(VZNetworkDevice *)networkDevice
+                         networkDevice:(VZNetworkDevice *)networkDevice
     attachmentWasDisconnectedWithError:(NSError *)error
 {
     struct vtz_event event = {.kind = VTZ_EVENT_NETWORK_LOST};
@@ -194,7 +194,8 @@ static void start_with_options(const struct vtz_call *call)
         VZMacOSVirtualMachineStartOptions *options =
             [[[VZMacOSVirtualMachineStartOptions alloc] init] autorelease];
         options.startUpFromMacOSRecovery = call->recovery;
-        if (!call->provisioning || add_provisioning(options, call->provisioning, &outcome.failure)) {
+        if (!call->provisioning ||
+            add_provisioning(options, call->provisioning, &outcome.failure)) {
             [machine startWithOptions:options
                     completionHandler:^(NSError *error) {
                       vtz_finish_error_on_queue(call, error);

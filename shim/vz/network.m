@@ -51,8 +51,8 @@ static VZNetworkDeviceAttachment *vmnet(const struct vtz_nic *nic, const char *p
         VZNetworkDeviceAttachment *attachment;
         if (!network) {
             vtz_fail(&out->failure, VTZ_UNSUPPORTED,
-                     "%s: vmnet made no network (its status is %u); its subnet may be in use", place,
-                     (unsigned)status);
+                     "%s: vmnet made no network (its status is %u); its subnet may be in use",
+                     place, (unsigned)status);
             return nil;
         }
         attachment = [[[VZVmnetNetworkDeviceAttachment alloc]
@@ -95,9 +95,8 @@ BOOL vtz_add_nics(VZVirtualMachineConfiguration *configuration, const struct vtz
         VZMACAddress *mac;
         if (!attachment)
             return NO;
-        mac = nic->mac
-                  ? [[[VZMACAddress alloc] initWithString:vtz_string(nic->mac)] autorelease]
-                  : [VZMACAddress randomLocallyAdministeredAddress];
+        mac = nic->mac ? [[[VZMACAddress alloc] initWithString:vtz_string(nic->mac)] autorelease]
+                       : [VZMACAddress randomLocallyAdministeredAddress];
         if (!mac) {
             vtz_fail(&out->failure, VTZ_BAD_REQUEST, "%s.mac: is no MAC address", place);
             return NO;

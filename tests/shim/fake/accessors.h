@@ -1,5 +1,5 @@
-/* Accessors of FakeObject's properties: what may be nil, what is copied and may not, numbers, and what is
- * only read. EMPTY is a class that adds nothing. */
+/* Accessors of FakeObject's properties: what may be nil, what is copied and may not, numbers, and
+ * what is only read. EMPTY is a class that adds nothing. */
 #ifndef VT_TESTS_SHIM_ACCESSORS_H
 #define VT_TESTS_SHIM_ACCESSORS_H
 

@@ -49,10 +49,9 @@ NSError *fake_error(NSInteger code, NSString *description)
 
 NSError *fake_injected(const char *operation)
 {
-    NSError *below = [NSError
-        errorWithDomain:@"NSPOSIXErrorDomain"
-                   code:22
-               userInfo:@{NSLocalizedDescriptionKey : @"Invalid argument"}];
+    NSError *below = [NSError errorWithDomain:@"NSPOSIXErrorDomain"
+                                         code:22
+                                     userInfo:@{NSLocalizedDescriptionKey : @"Invalid argument"}];
     return [NSError errorWithDomain:VZErrorDomain
                                code:fake_failing(operation)
                            userInfo:@{

@@ -1,5 +1,5 @@
-/* A runtime of blocks for GCC's libobjc, which has none: the layout is that of clang's block ABI. Blocks
- * are objects, and retain the objects and blocks that they capture. */
+/* A runtime of blocks for GCC's libobjc, which has none: the layout is that of clang's block ABI.
+ * Blocks are objects, and retain the objects and blocks that they capture. */
 #import <Foundation/Foundation.h>
 
 #include <stdlib.h>

@@ -227,9 +227,9 @@ EMPTY(VZNetworkDevice)
 {
     long bits = random();
     return [[[self alloc]
-        initWithString:[NSString stringWithFormat:@"06:00:%02lx:%02lx:%02lx:%02lx", bits >> 24 & 255,
-                                                  bits >> 16 & 255, bits >> 8 & 255, bits & 255]]
-        autorelease];
+        initWithString:[NSString stringWithFormat:@"06:00:%02lx:%02lx:%02lx:%02lx",
+                                                  bits >> 24 & 255, bits >> 16 & 255,
+                                                  bits >> 8 & 255, bits & 255]] autorelease];
 }
 READS(NSString *, string)
 @end

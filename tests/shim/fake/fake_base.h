@@ -1,15 +1,15 @@
 /* What the contract's headers need over GNUstep, and what the parts of the fake framework share.
  *
- * The fake keeps what it is told and holds its user to the documented rules: it ends the process with
- * "fake: ..." where one is broken (a call off the VM's queue, nil where an object is due, a configuration
- * that was not validated, saving without asking whether that is possible). The environment makes it fail:
+ * The fake keeps what it is told and holds its user to the documented rules: it ends the process
+ * with "fake: ..." where one is broken (a call off the VM's queue, nil where an object is due, a
+ * configuration that was not validated, saving without asking whether that is possible). The
+ * environment makes it fail:
  *
  *   VMTEST_FAKE_VZ_OS=14.0            macOS of the host (99 where it is not set)
- *   VMTEST_FAKE_VZ_FAIL=start=1,…     this operation fails with this code of VZErrorDomain: start, stop,
- *                                     pause, resume, request_stop, save, restore, restore_image, install,
- *                                     connect, attach_usb, detach_usb, variables, auxiliary, vmnet
- *   VMTEST_FAKE_VZ_CRASH_MS=N         a started VM stops with an error
- *   VMTEST_FAKE_VZ_NETWORK_LOST_MS=N  the last network of a started VM is lost
+ *   VMTEST_FAKE_VZ_FAIL=start=1,…     this operation fails with this code of VZErrorDomain: start,
+ * stop, pause, resume, request_stop, save, restore, restore_image, install, connect, attach_usb,
+ * detach_usb, variables, auxiliary, vmnet VMTEST_FAKE_VZ_CRASH_MS=N         a started VM stops with
+ * an error VMTEST_FAKE_VZ_NETWORK_LOST_MS=N  the last network of a started VM is lost
  *   VMTEST_FAKE_VZ_NO_ENTITLEMENT=1   the process lacks the entitlement
  *   VMTEST_FAKE_VZ_UNSUPPORTED=1      the host cannot virtualize
  *   VMTEST_FAKE_VZ_LIMIT=1            the limit of two macOS guests is reached
@@ -38,7 +38,8 @@ typedef struct {
 - (NSOperatingSystemVersion)operatingSystemVersion;
 @end
 
-/* An object that keeps values by the names of its properties. The fragile ABI wants its variables here. */
+/* An object that keeps values by the names of its properties. The fragile ABI wants its variables
+ * here. */
 @interface FakeObject : NSObject <NSCopying> {
     NSMutableDictionary *values;
 }
@@ -49,8 +50,8 @@ typedef struct {
 
 void CFRelease(const void *object);
 
-bool fake_has(double version);            /* the host's macOS is at least this */
-bool fake_on(const char *variable);       /* it is set, and not empty */
+bool fake_has(double version);      /* the host's macOS is at least this */
+bool fake_on(const char *variable); /* it is set, and not empty */
 long fake_number(const char *variable, long fallback);
 long fake_failing(const char *operation); /* the code to fail with; 0: it does not */
 NSError *fake_error(NSInteger code, NSString *description);

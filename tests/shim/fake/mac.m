@@ -30,8 +30,8 @@ READS(NSData *, dataRepresentation)
 - (instancetype)init
 {
     if ((self = [super init]))
-        [self keep:[[@"ECID" stringByAppendingString:[[NSProcessInfo processInfo]
-                                                         globallyUniqueString]]
+        [self keep:[[@"ECID"
+                       stringByAppendingString:[[NSProcessInfo processInfo] globallyUniqueString]]
                        dataUsingEncoding:NSUTF8StringEncoding]
                 as:@"dataRepresentation"];
     return self;
@@ -120,7 +120,8 @@ COUNTS(BOOL, startUpFromMacOSRecovery, setStartUpFromMacOSRecovery)
     if ([[options username] length] && [[options password] length] >= 4)
         return YES;
     if (error)
-        *error = fake_error(VZErrorInvalidVirtualMachineConfiguration, @"The password is too short.");
+        *error =
+            fake_error(VZErrorInvalidVirtualMachineConfiguration, @"The password is too short.");
     return NO;
 }
 @end
@@ -142,8 +143,8 @@ READS(VZMacHardwareModel *, hardwareModel)
 @implementation VZMacOSRestoreImage
 - (NSOperatingSystemVersion)operatingSystemVersion
 {
-    NSOperatingSystemVersion version = {[[self valueOf:@"major"] integerValue],
-                                        [[self valueOf:@"minor"] integerValue], 0};
+    NSOperatingSystemVersion version = {
+        [[self valueOf:@"major"] integerValue], [[self valueOf:@"minor"] integerValue], 0};
     return version;
 }
 - (VZMacOSConfigurationRequirements *)mostFeaturefulSupportedConfiguration

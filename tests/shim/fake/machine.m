@@ -83,9 +83,9 @@ static void plan_trouble(void)
         later(lost, ^{
           if (life == vm.lives && vm.guest)
               [vm.delegate virtualMachine:vm.machine
-                                                   networkDevice:[vm.nics lastObject]
-                              attachmentWasDisconnectedWithError:fake_error(VZErrorNetworkError,
-                                                                            @"The network is gone.")];
+                                       networkDevice:[vm.nics lastObject]
+                  attachmentWasDisconnectedWithError:fake_error(VZErrorNetworkError,
+                                                                @"The network is gone.")];
         });
 }
 
@@ -100,7 +100,8 @@ static NSError *start_guest(VZVirtualMachineConfiguration *configuration, const 
     fake_translated_free(&config);
     if (vm.guest)
         return nil;
-    return fake_error(restore ? VZErrorRestore : VZErrorInternal, [NSString stringWithUTF8String:why]);
+    return fake_error(restore ? VZErrorRestore : VZErrorInternal,
+                      [NSString stringWithUTF8String:why]);
 }
 
 /* ---- objects of a VM ---- */
@@ -149,10 +150,7 @@ EMPTY(VZSocketDevice)
 @end
 
 @implementation VZUSBController
-- (void)change:(const char *)operation
-        device:(id)device
-            in:(BOOL)in
-            then:(void (^)(NSError *))done
+- (void)change:(const char *)operation device:(id)device in:(BOOL)in then:(void (^)(NSError *))done
 {
     NSMutableArray *devices = [self valueOf:@"devices"];
     if (!devices) {
@@ -318,9 +316,9 @@ static NSArray *one_for_each(NSArray *configurations, Class class)
       else
           error = doing();
       if (may)
-          vm.state = !error ? end : on_its_way == VZVirtualMachineStateStarting
-                               ? VZVirtualMachineStateError
-                               : before;
+          vm.state = !error                                        ? end
+                     : on_its_way == VZVirtualMachineStateStarting ? VZVirtualMachineStateError
+                                                                   : before;
       done(error);
       if (!error && on_its_way == VZVirtualMachineStateStarting)
           plan_trouble();

@@ -35,7 +35,8 @@ vmnet_return_t vmnet_network_configuration_set_ipv4_subnet(vmnet_network_configu
     return VMNET_SUCCESS;
 }
 
-vmnet_network_ref vmnet_network_create(vmnet_network_configuration_ref config, vmnet_return_t *status)
+vmnet_network_ref vmnet_network_create(vmnet_network_configuration_ref config,
+                                       vmnet_return_t *status)
 {
     vmnet_network_ref network;
     *status = fake_failing("vmnet") ? (vmnet_return_t)fake_failing("vmnet") : VMNET_SUCCESS;

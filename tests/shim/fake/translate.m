@@ -95,11 +95,11 @@ static void translate_console(NSArray *ports, struct guest_config *to)
     to->console_out = to->console_in = -1;
     if (![attachment isKindOfClass:[VZFileHandleSerialPortAttachment class]])
         return;
-    to->console_out = [[(VZFileHandleSerialPortAttachment *)attachment fileHandleForWriting]
-        fileDescriptor];
+    to->console_out =
+        [[(VZFileHandleSerialPortAttachment *)attachment fileHandleForWriting] fileDescriptor];
     if ([(VZFileHandleSerialPortAttachment *)attachment fileHandleForReading])
-        to->console_in = [[(VZFileHandleSerialPortAttachment *)attachment fileHandleForReading]
-            fileDescriptor];
+        to->console_in =
+            [[(VZFileHandleSerialPortAttachment *)attachment fileHandleForReading] fileDescriptor];
 }
 
 void fake_translate(VZVirtualMachineConfiguration *from, struct guest_config *to)

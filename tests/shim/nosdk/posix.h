@@ -1,4 +1,5 @@
-/* The part of the C library that shim/vz's Objective-C files use; errno and the like have macOS's values. */
+/* The part of the C library that shim/vz's Objective-C files use; errno and the like have macOS's
+ * values. */
 #ifndef VT_NOSDK_POSIX_H
 #define VT_NOSDK_POSIX_H
 

@@ -85,8 +85,7 @@ API_AVAILABLE(macos(12.0))
 
 API_AVAILABLE(macos(12.0))
 @interface VZMultipleDirectoryShare : VZDirectoryShare
-- (instancetype)initWithDirectories:
-    (NSDictionary<NSString *, VZSharedDirectory *> *)directories;
+- (instancetype)initWithDirectories:(NSDictionary<NSString *, VZSharedDirectory *> *)directories;
 @property(readonly, copy) NSDictionary<NSString *, VZSharedDirectory *> *directories;
 + (BOOL)validateName:(NSString *)name error:(NSError *_Nullable *_Nullable)error;
 @end

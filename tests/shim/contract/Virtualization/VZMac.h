@@ -30,11 +30,11 @@ API_AVAILABLE(macos(12.0))
 @interface VZMacAuxiliaryStorage : VZ_ROOT
 VZ_NO_INIT;
 - (instancetype)initWithURL:(NSURL *)URL API_AVAILABLE(macos(13.0));
-- (nullable instancetype)
-    initCreatingStorageAtURL:(NSURL *)URL
-               hardwareModel:(VZMacHardwareModel *)hardwareModel
-                     options:(VZMacAuxiliaryStorageInitializationOptions)options
-                       error:(NSError *_Nullable *_Nullable)error;
+- (nullable instancetype)initCreatingStorageAtURL:(NSURL *)URL
+                                    hardwareModel:(VZMacHardwareModel *)hardwareModel
+                                          options:
+                                              (VZMacAuxiliaryStorageInitializationOptions)options
+                                            error:(NSError *_Nullable *_Nullable)error;
 @end
 
 API_AVAILABLE(macos(12.0))
@@ -93,9 +93,9 @@ API_AVAILABLE(macos(13.0))
 @interface VZMacOSVirtualMachineStartOptions : VZVirtualMachineStartOptions
 @property BOOL startUpFromMacOSRecovery;
 /* The property is read-only; this checks the options and sets them. */
-- (BOOL)setGuestProvisioningOptions:(nullable VZMacGuestProvisioningOptions *)guestProvisioningOptions
-                              error:(NSError *_Nullable *_Nullable)error
-    API_AVAILABLE(macos(27.0));
+- (BOOL)setGuestProvisioningOptions:
+            (nullable VZMacGuestProvisioningOptions *)guestProvisioningOptions
+                              error:(NSError *_Nullable *_Nullable)error API_AVAILABLE(macos(27.0));
 @end
 
 API_AVAILABLE(macos(12.0))
@@ -110,7 +110,8 @@ API_AVAILABLE(macos(12.0))
 @interface VZMacOSRestoreImage : VZ_ROOT
 VZ_NO_INIT;
 + (void)fetchLatestSupportedWithCompletionHandler:
-    (void (^)(VZMacOSRestoreImage *_Nullable restoreImage, NSError *_Nullable error))completionHandler;
+    (void (^)(VZMacOSRestoreImage *_Nullable restoreImage,
+              NSError *_Nullable error))completionHandler;
 + (void)loadFileURL:(NSURL *)fileURL
     completionHandler:(void (^)(VZMacOSRestoreImage *_Nullable restoreImage,
                                 NSError *_Nullable error))completionHandler;

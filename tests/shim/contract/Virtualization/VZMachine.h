@@ -14,8 +14,9 @@ API_AVAILABLE(macos(11.0))
 @property uint64_t memorySize;
 @property NSUInteger CPUCount;
 @property(strong) VZPlatformConfiguration *platform API_AVAILABLE(macos(12.0));
-@property(copy) NSArray<VZDirectorySharingDeviceConfiguration *>
-    *directorySharingDevices API_AVAILABLE(macos(12.0));
+@property(copy)
+    NSArray<VZDirectorySharingDeviceConfiguration *> *directorySharingDevices API_AVAILABLE(
+        macos(12.0));
 @property(copy) NSArray<VZEntropyDeviceConfiguration *> *entropyDevices;
 @property(copy) NSArray<VZMemoryBalloonDeviceConfiguration *> *memoryBalloonDevices;
 @property(copy) NSArray<VZNetworkDeviceConfiguration *> *networkDevices;
@@ -25,8 +26,10 @@ API_AVAILABLE(macos(11.0))
 @property(copy) NSArray<VZStorageDeviceConfiguration *> *storageDevices;
 @property(copy) NSArray<VZUSBControllerConfiguration *> *usbControllers API_AVAILABLE(macos(15.0));
 @property(copy) NSArray<VZKeyboardConfiguration *> *keyboards API_AVAILABLE(macos(12.0));
-@property(copy) NSArray<VZPointingDeviceConfiguration *> *pointingDevices API_AVAILABLE(macos(12.0));
-@property(copy) NSArray<VZGraphicsDeviceConfiguration *> *graphicsDevices API_AVAILABLE(macos(12.0));
+@property(copy) NSArray<VZPointingDeviceConfiguration *> *pointingDevices API_AVAILABLE(macos(12.0))
+    ;
+@property(copy) NSArray<VZGraphicsDeviceConfiguration *> *graphicsDevices API_AVAILABLE(macos(12.0))
+    ;
 - (BOOL)validateWithError:(NSError *_Nullable *_Nullable)error;
 #if VZ_ON_ARM64
 - (BOOL)validateSaveRestoreSupportWithError:(NSError *_Nullable *_Nullable)error
@@ -63,7 +66,7 @@ API_AVAILABLE(macos(11.0))
 - (void)guestDidStopVirtualMachine:(VZVirtualMachine *)virtualMachine;
 - (void)virtualMachine:(VZVirtualMachine *)virtualMachine didStopWithError:(NSError *)error;
 - (void)virtualMachine:(VZVirtualMachine *)virtualMachine
-                             networkDevice:(VZNetworkDevice *)networkDevice
+                         networkDevice:(VZNetworkDevice *)networkDevice
     attachmentWasDisconnectedWithError:(NSError *)error API_AVAILABLE(macos(12.0));
 @end
 

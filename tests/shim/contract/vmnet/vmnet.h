@@ -12,33 +12,32 @@
 #define API_AVAILABLE(...)
 #endif
 
-typedef enum __attribute__((enum_extensibility(open))) : uint32_t {
-    VMNET_HOST_MODE = 1000,
-    VMNET_SHARED_MODE = 1001,
-    VMNET_BRIDGED_MODE = 1002
-} vmnet_mode_t;
+typedef enum __attribute__((enum_extensibility(open)))
+: uint32_t {
+      VMNET_HOST_MODE = 1000,
+      VMNET_SHARED_MODE = 1001,
+      VMNET_BRIDGED_MODE = 1002
+  } vmnet_mode_t;
 
-typedef enum __attribute__((enum_extensibility(open))) : uint32_t {
-    VMNET_SUCCESS = 1000,
-    VMNET_FAILURE = 1001
-} vmnet_return_t;
+typedef enum __attribute__((enum_extensibility(open)))
+: uint32_t {
+      VMNET_SUCCESS = 1000,
+      VMNET_FAILURE = 1001
+  } vmnet_return_t;
 
 typedef struct vmnet_network_configuration *vmnet_network_configuration_ref;
 typedef struct vmnet_network *vmnet_network_ref;
 
 /* Both results are freed by CFRelease(). */
-vmnet_network_configuration_ref _Nullable
-vmnet_network_configuration_create(vmnet_mode_t mode, vmnet_return_t *_Nullable status)
+vmnet_network_configuration_ref _Nullable vmnet_network_configuration_create(
+    vmnet_mode_t mode, vmnet_return_t *_Nullable status) API_AVAILABLE(macos(26.0));
+vmnet_network_ref _Nullable vmnet_network_create(vmnet_network_configuration_ref _Nonnull config,
+                                                 vmnet_return_t *_Nullable status)
     API_AVAILABLE(macos(26.0));
-vmnet_network_ref _Nullable
-vmnet_network_create(vmnet_network_configuration_ref _Nonnull config,
-                     vmnet_return_t *_Nullable status) API_AVAILABLE(macos(26.0));
 
 /* The address is the host's own in the subnet, not the subnet's. */
-vmnet_return_t
-vmnet_network_configuration_set_ipv4_subnet(vmnet_network_configuration_ref _Nonnull config,
-                                            struct in_addr const *_Nonnull subnet_addr,
-                                            struct in_addr const *_Nonnull subnet_mask)
-    API_AVAILABLE(macos(26.0));
+vmnet_return_t vmnet_network_configuration_set_ipv4_subnet(
+    vmnet_network_configuration_ref _Nonnull config, struct in_addr const *_Nonnull subnet_addr,
+    struct in_addr const *_Nonnull subnet_mask) API_AVAILABLE(macos(26.0));
 
 #endif

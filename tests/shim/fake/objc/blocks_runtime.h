@@ -1,4 +1,5 @@
-/* GNUstep's headers ask for this file of another Objective-C runtime; blocks.m has what is in it. */
+/* GNUstep's headers ask for this file of another Objective-C runtime; blocks.m has what is in it.
+ */
 #ifndef VT_TESTS_SHIM_BLOCKS_RUNTIME_H
 #define VT_TESTS_SHIM_BLOCKS_RUNTIME_H
 

@@ -1,6 +1,6 @@
-/* A stand-in for Apple's Foundation: the names that shim/vz uses, with the types and the nullability that
- * Apple documents. It serves to check the helper's types for macOS where there is no SDK; nothing that is
- * built with it can run. */
+/* A stand-in for Apple's Foundation: the names that shim/vz uses, with the types and the
+ * nullability that Apple documents. It serves to check the helper's types for macOS where there is
+ * no SDK; nothing that is built with it can run. */
 #ifndef VT_NOSDK_FOUNDATION_H
 #define VT_NOSDK_FOUNDATION_H
 
@@ -56,9 +56,9 @@ typedef struct _NSZone NSZone;
 @end
 
 __attribute__((objc_root_class))
-@interface NSObject <NSObject>
+@interface NSObject<NSObject>
 + (instancetype)alloc;
-+ (instancetype) new;
++ (instancetype)new;
 + (Class)class;
 - (instancetype)init;
 - (void)dealloc;
@@ -104,7 +104,7 @@ typedef NSUInteger NSStringEncoding;
 
 @interface NSMutableDictionary<KeyType, ObjectType> : NSDictionary <KeyType, ObjectType>
 + (instancetype)dictionary;
-- (void)setObject:(ObjectType)object forKey:(KeyType <NSCopying>)key;
+- (void)setObject:(ObjectType)object forKey:(KeyType<NSCopying>)key;
 - (void)removeObjectForKey:(KeyType)key;
 @end
 

@@ -123,7 +123,8 @@ json_t *vtz_event_message(const struct vtz_event *event)
         break;
     case VTZ_EVENT_NETWORK_LOST:
         json_object_set_new(out, "nic", json_integer((json_int_t)event->nic));
-        /* fall through */
+        json_object_set_new(out, "error", error_message(&event->failure, 0));
+        break;
     case VTZ_EVENT_FAILED:
         json_object_set_new(out, "error", error_message(&event->failure, 0));
         break;

@@ -112,7 +112,8 @@ static void read_members(struct vtz_request *r, struct vtz_take *take, struct vt
     case VTZ_OP_ATTACH_USB:
         call->path = vtz_take_path(take, "path", VTZ_REQUIRED);
         call->read_only = vtz_take_required_bool(take, "read_only");
-        /* fall through */
+        call->name = vtz_take_text(take, "name", VTZ_REQUIRED);
+        break;
     case VTZ_OP_DETACH_USB:
         call->name = vtz_take_text(take, "name", VTZ_REQUIRED);
         break;

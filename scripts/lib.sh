@@ -30,7 +30,7 @@ packages_of() { # MANAGER:PURPOSE
         echo libcmocka-dev lua5.4 python3 openssh-client openssh-server openssh-sftp-server \
             dropbear-bin openssl curl procps nbdkit qemu-guest-agent iproute2 scep jq python3-yaml
         # the vz helper over a fake of Apple's framework
-        echo clang libobjc-12-dev libgnustep-base-dev
+        echo clang libclang-rt-14-dev libobjc-12-dev libgnustep-base-dev
         # NanoMDM and scepserver, which the tests build by `go install`
         command -v go >/dev/null || [[ -x /usr/local/go/bin/go ]] || echo golang-go
         # arm64 guests on an x86-64 host, and their agent

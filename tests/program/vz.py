@@ -168,26 +168,52 @@ end
 """)
 
 
-def test_a_killed_worker():
-    with guest_home() as home:
-        run = home.start("run", home.suite("busy.lua", HEAD + """
+BUSY = HEAD + """
 TestBusy = vmtest.class { vm = { driver = "vz", image = "small" } }
 function TestBusy:testIt()
   io.open("up", "w"):close()
   for i = 1, 10000 do self.vm:exec("echo " .. i) end
 end
-"""))
-        end = time.monotonic() + 120
-        while not (home.work / "up").exists():
-            check(time.monotonic() < end and run.poll() is None, "it came up")
-            time.sleep(0.1)
-        found = home.processes()
-        check(any(b"qemu-system" in words for words in found.values()), "a guest runs")
+"""
+
+
+def busy(home):
+    """A run whose VM answers: the run, and its processes."""
+    run = home.start("run", home.suite("busy.lua", BUSY))
+    end = time.monotonic() + 120
+    while not (home.work / "up").exists():
+        check(time.monotonic() < end and run.poll() is None, "it came up")
+        time.sleep(0.1)
+    found = home.processes()
+    check(any(b"qemu-system" in words for words in found.values()), "a guest runs")
+    return run, found
+
+
+def test_a_killed_worker():
+    with guest_home() as home:
+        run, found = busy(home)
         worker = [pid for pid, words in found.items() if b"__worker" in words]
         equal(len(worker), 1)
         os.kill(worker[0], signal.SIGKILL)
         run.communicate(timeout=60)
         equal(home.leftovers(), [])
+
+
+def test_nobody_left_to_end_it():
+    with guest_home() as home:
+        run, found = busy(home)
+        theirs = (b"vmtest-vz", b"qemu-system")
+        for pid, words in found.items():
+            if not any(name in words.split(b" ")[0] for name in theirs):
+                os.kill(pid, signal.SIGKILL)  # parent, worker, janitor
+        run.communicate(timeout=60)
+        end = time.monotonic() + 5
+        while home.processes() and time.monotonic() < end:
+            time.sleep(0.05)
+        left = home.processes()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        equal(left, {})
 
 
 def test_disks():
@@ -254,6 +280,8 @@ function testIt()
   local vm <close> = vmtest.vm { name = "first", driver = "vz", image = "small" }
   vm:write("/root/f", "kept")
   vm:snapshot("kept", { keep = true })
+  local file <close> = assert(io.open("mac", "w"))
+  file:write(vm:info().nics[1].mac)
 end
 """)
         folder = next(home.home.glob("snapshots/kept"))
@@ -263,6 +291,10 @@ function testIt()
   local vm <close> = vmtest.vm { name = "second", driver = "vz", image = "small", memory = "%s", start = false }
   local ok, err = pcall(vm.restore, vm, "kept")
   local file <close> = assert(io.open("said", "w"))
+  if ok then -- it has become that machine
+    local mac <close> = assert(io.open("mac"))
+    lu.assertEquals(vm:info().nics[1].mac, mac:read("a"))
+  end
   file:write(ok and vm:read("/root/f") or err.code .. ": " .. err.message)
 end
 """
@@ -354,8 +386,9 @@ PARTS = {
     "stand_in": [test_there_is_none, test_another_version, test_no_json, test_too_many_machines,
                  test_a_machine_that_cannot_be, test_it_dies, test_it_crashes_after_a_while,
                  test_it_never_answers, test_another_program],
-    "guest": [test_a_killed_helper, test_reboots, test_a_killed_worker, test_disks, test_snapshots_that_do_not_fit,
-              test_what_the_framework_refuses, test_vms_that_stay],
+    "guest": [test_a_killed_helper, test_reboots, test_a_killed_worker, test_nobody_left_to_end_it,
+              test_disks, test_snapshots_that_do_not_fit, test_what_the_framework_refuses,
+              test_vms_that_stay],
 }
 
 if __name__ == "__main__":

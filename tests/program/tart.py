@@ -45,6 +45,14 @@ class Tart(Home):
         self.env.update(T_USER=golden["user"], T_KEY=golden["key"])
         self.ways = f"vm=golden,user={golden['user']},key={golden['key']}"
 
+    def __exit__(self, *what):
+        for pid in self.processes():  # of a test that failed: VMs that stay
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        super().__exit__(*what)
+
     def tart(self, *words):
         done = subprocess.run(["tart", *words], env=self.env, capture_output=True, text=True)
         equal(done.returncode, 0, words, done.stderr)

@@ -200,6 +200,8 @@ end
 -- Those that are not the engine's, or differ between VMs that are otherwise the same.
 local own = { name = true, start = true, boot_timeout = true, snapshot = true }
 
+local imageless = { sim = true, ssh = true, tart = true } -- drivers that take none of the store's images
+
 local function engine_part(o)
   local config = {}
   for key, value in pairs(o) do
@@ -218,7 +220,7 @@ local function engine_part(o)
     for key, value in pairs(o.tart or {}) do tart[key] = value end
     config.tart = tart
   end
-  if config.driver ~= "qemu" then config.image = nil end
+  if imageless[config.driver] then config.image = nil end
   return config
 end
 

@@ -267,7 +267,7 @@ def addresses():
 
 def limits_and_versions():
     with Tart() as t:
-        said = t.lua("""lu.assertStrContains(raises("busy", make), "two")\nmake()""", code=3,
+        said = t.lua("""lu.assertStrContains(raises("limit", make), "as macOS allows (2)")\nmake()""", code=3,
                      env={"TART_STANDIN_CODE6": "1"})
         contains(said, "restart the host")
         t.lua("""

@@ -70,7 +70,7 @@ def test_no_json():
 def test_too_many_machines():
     code, said, _ = start({"refuse": {"start": SIX}})
     equal(code, "limit", said)
-    contains(said, "two macOS guests")
+    contains(said, "restart the host")
 
 
 def test_a_machine_that_cannot_be():

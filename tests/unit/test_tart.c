@@ -151,9 +151,9 @@ static void explains(const char *said, enum vt_code code, const char *hint)
 static void test_errors(void **state)
 {
     (void)state;
-    explains("Error Domain=VZErrorDomain Code=6 \"The maximum…\" UserInfo={…}\n", VT_EBUSY,
+    explains("Error Domain=VZErrorDomain Code=6 \"The maximum…\" UserInfo={…}\n", VT_ELIMIT,
              "restart the host");
-    explains("The number of VMs exceeds the system limit\n", VT_EBUSY, "restart the host");
+    explains("The number of VMs exceeds the system limit\n", VT_ELIMIT, "restart the host");
     explains("Error Domain=VZErrorDomain Code=2 \"Failed to lock auxiliary storage.\"",
              VT_EHYPERVISOR, NULL);
     explains("the specified VM \"x\" does not exist", VT_ENOTFOUND, "tart list");

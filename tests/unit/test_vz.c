@@ -191,7 +191,7 @@ static void test_faults(void **state)
         "domain", "NSPOSIXErrorDomain", "code", 28, "message", "No space");
     assert_int_equal(vt_vz_fault(error, "start", &why), VT_ELIMIT);
     assert_non_null(strstr(why.message, "(VZErrorDomain 6); because: No space"));
-    assert_non_null(strstr(why.hint, "two macOS guests"));
+    assert_non_null(strstr(why.hint, "restart the host"));
     json_decref(error);
     why = (struct vt_error)VT_ERROR_INIT;
     assert_int_equal(vt_vz_fault(NULL, "start", &why), VT_EHYPERVISOR);

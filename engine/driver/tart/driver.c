@@ -1,8 +1,12 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/buf.h"
 #include "core/fs.h"
+#include "core/json.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "driver/tart/command.h"
 #include "driver/tart/instance.h"
 #include "driver/tart/tart_driver.h"
@@ -104,12 +108,31 @@ static enum vt_code create(struct vt_vm *vm, const struct vt_vm_config *config, 
     return VT_OK;
 }
 
+/* Read before tart is asked: of an image that was pulled nothing is known here, and macOS's own
+ * limit is what counts. */
+static bool is_macos(const struct vt_tart *t)
+{
+    const char *home = getenv("TART_HOME"), *user = getenv("HOME");
+    json_t *config = NULL;
+    struct vt_buf path = VT_BUF_INIT;
+    if ((!home && !user) || !vt_is_plain_name(t->options.vm))
+        return false;
+    vt_buf_printf(&path, "%s%s/vms/%s/config.json", home ? home : user, home ? "" : "/.tart",
+                  t->options.vm);
+    bool macos =
+        !vt_json_load(path.data, &config, NULL) && !strcmp(vt_json_str(config, "os", ""), "darwin");
+    json_decref(config);
+    vt_buf_free(&path);
+    return macos;
+}
+
 /* What it has of its own is not known before tart is asked, so only what was chosen counts. */
 static void needs(void *instance, struct vt_needs *out)
 {
     const struct vt_tart *t = instance;
     out->memory = t->config->memory;
     out->cpus = t->config->cpus;
+    out->macos_guest = is_macos(t);
 }
 
 static void destroy(void *instance, bool leave_running)

@@ -11,6 +11,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "vmtest/apple.h"
 
 #define LIST_MAX 4096
 #define NAME_MAX_ 512
@@ -175,22 +176,27 @@ bool vt_tart_says_collision(const char *said)
 
 /* --- errors --- */
 
+/* Of a third macOS guest. */
+static bool says_full(const char *said)
+{
+    static const char *const words[] = {
+        "VZErrorDomain Code=6",
+        "maximum number of active virtual machines",
+        "maximum supported number of active virtual machines",
+        "number of VMs exceeds the system limit",
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strstr(said, words[i]))
+            return true;
+    return false;
+}
+
 /* Sentences of Tart and of Apple's framework, or the part of them that stayed the same. */
 static const struct {
     const char *says;
     enum vt_code code;
     const char *what, *hint;
 } known[] = {
-#define FULL                                                                                       \
-    VT_EBUSY, "this host runs as many macOS guests as macOS allows, two",                          \
-        "end another one (`tart list` shows what runs, and other programs have guests too); "      \
-        "where "                                                                                   \
-        "none runs, macOS has leaked its slots: restart the host"
-    {"VZErrorDomain Code=6", FULL},
-    {"maximum number of active virtual machines", FULL},
-    {"maximum supported number of active virtual machines", FULL},
-    {"number of VMs exceeds the system limit", FULL},
-#undef FULL
     {"only suspend macOS VMs", VT_EUNSUPPORTED, "tart cannot suspend Linux guests",
      "say tart = {suspendable = false}: there are no snapshots then, and clean VMs are booted"},
     {"Suspending VMs with shared directories", VT_EUNSUPPORTED,
@@ -204,6 +210,8 @@ static const struct {
      "`tart prune` removes what tart keeps of images"},
 };
 
+#define VZ_LIMIT 6 /* VZErrorVirtualMachineLimitExceeded */
+
 enum vt_code vt_tart_explain(const char *said, const char *op, const char *doing,
                              struct vt_error *err)
 {
@@ -212,6 +220,11 @@ enum vt_code vt_tart_explain(const char *said, const char *op, const char *doing
         n--;
     const char *from = n > SAID_MAX ? said + n - SAID_MAX : said;
     int length = (int)(said + n - from);
+    if (says_full(said)) {
+        char text[SAID_MAX + 200];
+        snprintf(text, sizeof text, "%s (tart: %.*s)", doing, length, from);
+        return vt_apple_fail(err, op, "VZErrorDomain", VZ_LIMIT, text);
+    }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!strstr(said, known[i].says))
             continue;

@@ -16,7 +16,6 @@
 
 #define OP "vm.new"
 #define COPY_EXPECTED ((uint64_t)1 << 30) /* bytes a guest's disk grows by, at first */
-#define MACOS_GUESTS 2                    /* that a Mac runs at a time */
 #define MIB ((uint64_t)1 << 20)
 
 uint64_t vt_vz_memory(const struct vt_vz *vz)
@@ -147,10 +146,7 @@ static void needs(void *instance, struct vt_needs *needs)
     needs->cpus = vz->config->cpus ? vz->config->cpus : image->cpus;
     needs->disk_dir = vz->config->scratch_dir;
     needs->disk = image->disk ? COPY_EXPECTED : 0;
-    if (vt_vz_is_macos(vz->config)) {
-        needs->slot = "a macOS guest's place";
-        needs->slot_count = MACOS_GUESTS;
-    }
+    needs->macos_guest = vt_vz_is_macos(vz->config);
 }
 
 static void remove_files(const struct vt_vz *vz)
@@ -333,6 +329,7 @@ const struct vt_driver vt_vz_driver = {
             [VT_CAP_EXEC] = {VT_SOMETIMES, "an image with vmtest's agent, or with ssh and NAT"},
             [VT_CAP_FILES] = {VT_SOMETIMES, "an image with vmtest's agent, or with ssh and NAT"},
             [VT_CAP_SNAPSHOT] = {.can = VT_YES},
+            [VT_CAP_COPY] = {.can = VT_YES},
             [VT_CAP_SCREENSHOT] = {VT_NO, NO_PICTURE},
             [VT_CAP_KEYS] = {VT_NO, NO_KEYS},
             [VT_CAP_VNC] = {VT_NO, NO_PICTURE},

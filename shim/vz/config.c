@@ -97,7 +97,8 @@ struct vtz_config *vtz_config_read(json_t *source, struct vtz_failure *failure)
     c->entropy = vtz_take_bool(&take, "entropy", true);
     c->machine_identifier = vtz_take_base64(&take, "machine_identifier", VTZ_OPTIONAL);
     vtz_take_end(&take);
-    check_whole(c, failure);
+    if (!failure->message)
+        check_whole(c, failure);
     if (!failure->message)
         return c;
     vtz_config_free(c);

@@ -126,6 +126,8 @@ static const char *const wrong[][2] = {
      "config.shares[1].tag: another share"},
     {"{" HEAD LINUX ", \"rosetta\": \"t\", \"shares\": [{\"tag\": \"t\", \"path\": \"/p\"}]}",
      "config.rosetta: a share has"},
+    {"{" HEAD LINUX ", \"rosetta\": \"t\", \"shares\": [{\"path\": \"/p\"}]}",
+     "config.shares[0].tag: is missing"},
     {"{" HEAD MACOS ", \"rosetta\": \"r\"}", "config.rosetta: is for Linux"},
     {"{" HEAD MACOS ", \"nested\": true}", "config.nested: is for Linux"},
     {"{" HEAD LINUX ", \"screen\": {\"width\": 0, \"height\": 9}}", "config.screen.width"},

@@ -162,11 +162,11 @@ void vt_mscp_merge(plist_t into, plist_t from, const char *path, vt_mscp_conflic
         if (!old)
             plist_dict_set_item(into, it.key, plist_copy(it.value));
         else if (vt_plist_is(old, PLIST_DICT) && vt_plist_is(it.value, PLIST_DICT))
-            vt_mscp_merge(old, it.value, below.data, conflict, user);
+            vt_mscp_merge(old, it.value, vt_buf_str(&below), conflict, user);
         else if (vt_plist_is(old, PLIST_ARRAY) && vt_plist_is(it.value, PLIST_ARRAY))
             join(old, it.value);
         else if (!same(old, it.value))
-            conflict(below.data, user);
+            conflict(vt_buf_str(&below), user);
         vt_buf_free(&below);
     }
 }

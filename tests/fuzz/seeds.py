@@ -116,7 +116,7 @@ def make():
         "mdm_json": [json.dumps(j).encode() for j in JSON],
         "mdm_scep": [bytes([kind]) + body for kind in range(3) for body in (request, *messages)],
         "schema": [SCHEMA.encode()],
-        "yaml": [RULE.encode()],
+        "yaml": [RULE.encode(), b"{'': {'': {a: b}}}"],
     }
 
 

@@ -353,7 +353,7 @@ def test_what_the_framework_refuses():
         text = said("restore=12")
         contains(text, "snapshot ok\nrestore ")
         contains(text, "VZErrorDomain 12")
-        contains(text, "the Mac that made it")
+        contains(text, "belongs to its Mac")
 
 
 def test_vms_that_stay():

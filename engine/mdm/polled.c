@@ -150,7 +150,7 @@ void vt__errand_send(struct vt_errand *e, const struct vt_remote_call *call, vt_
 {
     struct vt_error err = VT_ERROR_INIT;
     struct vt_remote_call own = *call;
-    if (waits(e) && !own.timeout)
+    if (waits(e) && !(own.timeout > 0))
         own.timeout = ASK_S;
     e->take = take;
     e->op = vt__remote_send(&server(e)->remote, &own, on_answer, e, &err);

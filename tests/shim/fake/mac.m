@@ -231,8 +231,8 @@ static void answer_with(NSString *text, NSURL *url, void (^done)(VZMacOSRestoreI
 
 /* ---- the installer ---- */
 
-/* What the helper asks an NSProgress. GNUstep's own cannot be relied on: it crashes now and then when
- * it is freed. */
+/* What the helper asks an NSProgress. GNUstep's own cannot be relied on: it crashes now and then
+ * when it is freed. */
 @interface FakeProgress : NSObject {
     double fraction;
     BOOL stopped;

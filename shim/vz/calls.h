@@ -13,7 +13,10 @@ struct vtz_pending {
     void *client;               /* who asked; NULL: nobody, or it has left */
     /* The call is done. What is left in the outcome is cleared afterwards, and so is this. */
     void (*done)(struct vtz_pending *pending, struct vtz_outcome *outcome);
-    void *user;
+    union { /* the asker's own */
+        void *user;
+        int fd;
+    };
     struct vtz_pending *next;
 };
 

@@ -131,10 +131,10 @@ static void begin_relay(int client, int guest)
     all.relays = relay;
 }
 
-/* The guest took or refused the connection; what connected to us waits in pending->user. */
+/* The guest took or refused the connection; what connected to us waits in pending->fd. */
 static void connected(struct vtz_pending *pending, struct vtz_outcome *outcome)
 {
-    int client = (int)(intptr_t)pending->user;
+    int client = pending->fd;
     if (outcome->fd < 0 || !all.config) { /* refused, or closed meanwhile */
         all.count--;
         close(client);
@@ -159,7 +159,7 @@ static void knocked(struct vtz_watch *watch, short revents)
     pending->request.call.op = VTZ_OP_CONNECT;
     pending->request.call.port = all.config->ports[watch - all.listeners].port;
     pending->done = connected;
-    pending->user = (void *)(intptr_t)fd;
+    pending->fd = fd;
     vtz_call_begin(pending, all.backend);
 }
 

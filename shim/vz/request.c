@@ -38,9 +38,12 @@ const char *vtz_op_name(enum vtz_op op)
 
 static void wipe(const char *text)
 {
-    volatile char *at = (volatile char *)(uintptr_t)text;
-    while (at && *at)
-        *at++ = '\0';
+    union {
+        const char *from;
+        volatile char *to;
+    } at = {.from = text};
+    while (at.to && *at.to)
+        *at.to++ = '\0';
 }
 
 /* The first line of a regular file that its owner alone may read. */

@@ -166,7 +166,7 @@ function TestHandlers:testVpn()
   local gateway = "/usr/lib/vmtest-device/fixtures/vpn-gateway "
   vm:sh(gateway .. "start 'a \"quoted\" secret'", { timeout = "60s" })
   serve(vm, 9443, "vmtest-vpn")
-  local ask = "curl -sk --max-time 5 https://10.77.0.1:9443/ >/dev/null"
+  local ask = "curl -sk --max-time 5 https://10.99.0.1:9443/ >/dev/null"
   lu.assertFalse(answers(vm, ask))
   install(vm, "test.vpn", "com.apple.vpn.managed", [[<key>VPNType</key><string>IKEv2</string>
 <key>IKEv2</key><dict><key>RemoteAddress</key><string>10.8.8.2</string><key>RemoteIdentifier</key><string>vpn.lab</string>

@@ -518,7 +518,7 @@ function VM:mount_share(name, path) end
 ---@return vmtest.VM
 function VM:resize_disk(name, size) end
 
----@param what "start"|"stop"|"kill"|"pause"|"reset"|"console"|"console_write"|"exec"|"files"|"snapshot"|"screenshot"|"keys"|"vnc"|"disks"|"nbd"|"resize_disk"|"shares"|"hot_share"|"nat"|"forward"|"isolated"|"bridged"|"no_network"
+---@param what "start"|"stop"|"kill"|"pause"|"reset"|"console"|"console_write"|"exec"|"files"|"snapshot"|"copy"|"screenshot"|"keys"|"vnc"|"disks"|"nbd"|"resize_disk"|"shares"|"hot_share"|"nat"|"forward"|"isolated"|"bridged"|"no_network"
 ---@return boolean
 ---@return string? why_not
 function VM:supports(what) end

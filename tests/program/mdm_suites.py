@@ -28,12 +28,16 @@ def run():
     if subprocess.run([VMTEST, "image", "show", "device"], capture_output=True, check=False).returncode:
         print('skipped: there is no image "device" (vmtest image build device)')
         return 77
+    # once more where one fails: an installation has hung once, for a reason not known (docs/limits.md)
+    return run_all() and run_all()
+
+
+def run_all():
     environment = {k: v for k, v in os.environ.items() if k != "VMTEST_IMAGE"}
     with tempfile.TemporaryDirectory(prefix="vmtest-suites-") as folder:
-        # one retry: an installation has hung once, for a reason that is not known (docs/limits.md)
-        r = subprocess.run([VMTEST, "run", "-j", "2", "--retries", "1", "-o", folder + "/results", *sorted(SUITES.glob("*.lua"))],
+        r = subprocess.run([VMTEST, "run", "-j", "2", "-o", folder + "/results", *sorted(SUITES.glob("*.lua"))],
                            env=environment, capture_output=True, text=True, check=False)
-    print(r.stdout, r.stderr)
+    print(r.stdout, r.stderr, flush=True)
     assert "skipped: " not in r.stdout, "a suite was skipped"
     return r.returncode
 

@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "driver/ssh/instance.h"
 #include "driver/ssh/ssh_driver.h"
+#include "guest/password.h"
 #include "guest/ssh.h"
 
 #define CONNECT_S 50.0 /* within vm's own deadline, so that what was wrong is told */
@@ -84,7 +85,7 @@ struct vt_channel *vt_ssh_machine_channel(struct vt_ssh_machine *m, struct vt_er
 {
     const struct vt_ssh_options *o = &m->options;
     char *password = NULL;
-    if (o->password_file && vt_ssh_password_read(o->password_file, &password, err))
+    if (o->password_file && vt_password_read(o->password_file, &password, err))
         return NULL;
     const struct vt_ssh_config config = {
         .host = o->host,
@@ -97,7 +98,7 @@ struct vt_channel *vt_ssh_machine_channel(struct vt_ssh_machine *m, struct vt_er
         .known_only = !o->accept_new,
     };
     struct vt_channel *ch = vt_ssh_new(m->loop, &config, err);
-    vt_ssh_password_free(password);
+    vt_password_free(password);
     return ch;
 }
 

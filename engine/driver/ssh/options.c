@@ -1,21 +1,16 @@
 #include "driver/ssh/options.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/crypto.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/fs.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "guest/password.h"
 
 #define OP "vm.new"
-#define PASSWORD_MAX 1024
 
 enum kind { TEXT, PATH, PORT, FLAG };
 
@@ -134,8 +129,8 @@ enum vt_code vt_ssh_options_read(const json_t *object, const char *vm, struct vt
         code = vt_ssh_known_key(known, out->host, out->port, &out->host_key, err);
     if (!code && out->password_file) { /* a wrong one is told at once, not by a failing login */
         char *password = NULL;
-        code = vt_ssh_password_read(out->password_file, &password, err);
-        vt_ssh_password_free(password);
+        code = vt_password_read(out->password_file, &password, err);
+        vt_password_free(password);
     }
     return code;
 }
@@ -146,47 +141,4 @@ void vt_ssh_options_clear(struct vt_ssh_options *o)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         vt_free(texts[i]);
     *o = (struct vt_ssh_options){.port = 0};
-}
-
-/* --- the password --- */
-
-enum vt_code vt_ssh_password_read(const char *path, char **out, struct vt_error *err)
-{
-    struct stat st;
-    char text[PASSWORD_MAX + 2];
-    *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st)) {
-        int sys = errno;
-        if (fd >= 0)
-            close(fd);
-        return vt_fail_sys(err, sys, OP, "cannot read the password file %s", path);
-    }
-    if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || (st.st_uid != getuid() && st.st_uid != 0)) {
-        close(fd);
-        vt_fail(err, VT_EINVAL, OP, "the password file %s can be read by others (mode %04o)", path,
-                (unsigned)(st.st_mode & 07777));
-        vt_hint(err, "chmod 600 %s, and it is to be this user's own", path);
-        return VT_EINVAL;
-    }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n > 0) {
-        text[n] = '\0';
-        text[strcspn(text, "\r\n")] = '\0';
-        if (*text && strlen(text) <= PASSWORD_MAX)
-            *out = vt_strdup(text);
-    }
-    OPENSSL_cleanse(text, sizeof text);
-    if (*out)
-        return VT_OK;
-    return vt_fail(err, VT_EINVAL, OP, "the first line of the password file %s is no password",
-                   path);
-}
-
-void vt_ssh_password_free(char *password)
-{
-    if (password)
-        OPENSSL_cleanse(password, strlen(password));
-    vt_free(password);
 }

@@ -22,11 +22,6 @@ enum vt_code vt_ssh_options_read(const json_t *object, const char *vm, struct vt
                                  struct vt_error *err);
 void vt_ssh_options_clear(struct vt_ssh_options *o);
 
-/* The first line of a password file, which only its owner, this user or root, may read.
- * vt_ssh_password_free() wipes it. */
-enum vt_code vt_ssh_password_read(const char *path, char **out, struct vt_error *err);
-void vt_ssh_password_free(char *password);
-
 /* The key ("TYPE BASE64", vt_free() it) that a known_hosts file has for host and port, the best
  * type where it has several; *out NULL where it has none. Hashed names count. */
 enum vt_code vt_ssh_known_key(const char *path, const char *host, int port, char **out,

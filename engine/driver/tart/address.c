@@ -7,6 +7,7 @@
 #include "driver/tart/command.h"
 #include "driver/tart/instance.h"
 #include "guest/connecting.h"
+#include "guest/password.h"
 #include "guest/ssh.h"
 
 #define OP "tart.connect"
@@ -92,11 +93,8 @@ static struct vt_channel *new_ssh(const struct way *w, struct vt_error *err)
 {
     const struct vt_tart_options *o = &w->t->options;
     char *password = NULL;
-    if (o->password_file) {
-        password = vt_tart_password_read(o->password_file, err);
-        if (!password)
-            return NULL;
-    }
+    if (o->password_file && vt_password_read(o->password_file, &password, err))
+        return NULL;
     const struct vt_ssh_config config = {.host = w->found,
                                          .port = 22,
                                          .user = o->user,
@@ -104,7 +102,7 @@ static struct vt_channel *new_ssh(const struct way *w, struct vt_error *err)
                                          .password = password,
                                          .host_key = o->host_key};
     struct vt_channel *ssh = vt_ssh_new(w->base.loop, &config, err);
-    vt_tart_password_free(password);
+    vt_password_free(password);
     return ssh;
 }
 

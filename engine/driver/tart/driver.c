@@ -10,6 +10,7 @@
 #include "driver/tart/command.h"
 #include "driver/tart/instance.h"
 #include "driver/tart/tart_driver.h"
+#include "guest/password.h"
 #include "vmtest/log.h"
 
 #define OP "vm.new"
@@ -72,12 +73,9 @@ static enum vt_code check_options(const struct vt_tart *t, struct vt_error *err)
         return VT_EINVAL;
     }
     char *password = NULL; /* a wrong file is told at once, not by a failing login */
-    if (t->options.password_file) {
-        password = vt_tart_password_read(t->options.password_file, err);
-        if (!password)
-            return VT_EINVAL;
-        vt_tart_password_free(password);
-    }
+    if (t->options.password_file && vt_password_read(t->options.password_file, &password, err))
+        return VT_EINVAL;
+    vt_password_free(password);
     char *program = vt_tart_program(OP, err);
     vt_free(program);
     return program ? VT_OK : VT_ENOTFOUND;

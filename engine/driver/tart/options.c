@@ -1,14 +1,8 @@
 #include "driver/tart/options.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <openssl/crypto.h>
 
 #include "core/json.h"
 #include "core/mem.h"
@@ -16,7 +10,6 @@
 
 #define OP "vm.new"
 #define EXAMPLE "tart = {vm = \"sequoia-base\", user = \"admin\", key = \"/path/to/key\"}"
-#define PASSWORD_MAX 1000
 
 enum kind { TEXT, PATH, FLAG, RESOLVER };
 
@@ -118,41 +111,4 @@ void vt_tart_options_clear(struct vt_tart_options *o)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         vt_free(texts[i]);
     *o = (struct vt_tart_options){.vm = NULL};
-}
-
-char *vt_tart_password_read(const char *path, struct vt_error *err)
-{
-    struct stat st;
-    char text[PASSWORD_MAX + 2];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st)) {
-        vt_fail_sys(err, errno, OP, "cannot read the password file %s", path);
-        if (fd >= 0)
-            close(fd);
-        return NULL;
-    }
-    bool private = S_ISREG(st.st_mode) && !(st.st_mode & 077);
-    ssize_t n = private ? read(fd, text, sizeof text - 1) : 0;
-    close(fd);
-    if (!private) {
-        vt_fail(err, VT_EINVAL, OP, "the password file %s can be read by others (mode %04o)", path,
-                (unsigned)(st.st_mode & 07777));
-        vt_hint(err, "chmod 600 %s", path);
-        return NULL;
-    }
-    text[n > 0 ? n : 0] = '\0';
-    text[strcspn(text, "\r\n")] = '\0';
-    char *password = *text && strlen(text) <= PASSWORD_MAX ? vt_strdup(text) : NULL;
-    OPENSSL_cleanse(text, sizeof text);
-    if (password)
-        return password;
-    vt_fail(err, VT_EINVAL, OP, "the first line of the password file %s is no password", path);
-    return NULL;
-}
-
-void vt_tart_password_free(char *password)
-{
-    if (password)
-        OPENSSL_cleanse(password, strlen(password));
-    vt_free(password);
 }

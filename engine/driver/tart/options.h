@@ -22,9 +22,4 @@ enum vt_code vt_tart_options_read(const json_t *object, const char *vm, struct v
                                   struct vt_error *err);
 void vt_tart_options_clear(struct vt_tart_options *o);
 
-/* The first line of a password file that only its owner may read, which vt_tart_password_free()
- * wipes. NULL with *err set where it is none. */
-char *vt_tart_password_read(const char *path, struct vt_error *err);
-void vt_tart_password_free(char *password);
-
 #endif

@@ -150,6 +150,7 @@ static int run_group(const struct group *group, int argc, char **argv)
 
 static int hidden(int argc, char **argv)
 {
+    vt_name_process("vmtest");
     if (!strcmp(argv[1], "__worker"))
         return vt_worker_main();
     if (!strcmp(argv[1], "__janitor"))

@@ -15,6 +15,7 @@
 #include <sys/sysctl.h>
 #else
 #include <sched.h>
+#include <sys/prctl.h>
 #endif
 
 #include "core/fs.h"
@@ -115,26 +116,50 @@ uint64_t vt_memory_available(void)
 }
 #endif
 
+#ifdef __APPLE__
 char *vt_self_path(void)
 {
     char path[PATH_MAX];
-#ifdef __APPLE__
     uint32_t size = sizeof path;
-    if (_NSGetExecutablePath(path, &size))
-        return NULL;
+    return _NSGetExecutablePath(path, &size) ? NULL : vt_strdup(path);
+}
 #else
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+#define SELF "/proc/self/exe"
+#define GONE " (deleted)" /* what Linux adds to the path of a file that was replaced */
+
+char *vt_self_path(void)
+{
+    char path[PATH_MAX + sizeof GONE];
+    struct stat st;
+    ssize_t n = readlink(SELF, path, sizeof path - 1), tail = sizeof GONE - 1;
     if (n < 0)
         return NULL;
     path[n] = '\0';
-#endif
+    if (n > tail && !strcmp(path + n - tail, GONE) && stat(path, &st))
+        path[n - tail] = '\0';
     return vt_strdup(path);
 }
+#endif
 
 char *vt_own_program(void)
 {
     const char *set = getenv("VMTEST_PROGRAM");
-    return set && *set ? vt_strdup(set) : vt_self_path();
+    if (set && *set)
+        return vt_strdup(set);
+#ifdef __APPLE__
+    return vt_self_path();
+#else
+    return vt_strdup(SELF);
+#endif
+}
+
+void vt_name_process(const char *name)
+{
+#ifdef __APPLE__
+    (void)name;
+#else
+    prctl(PR_SET_NAME, name);
+#endif
 }
 
 static int runnable(const char *path)

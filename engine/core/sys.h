@@ -24,12 +24,17 @@ int vt_cpu_count(void);
 uint64_t vt_memory_total(void);
 uint64_t vt_memory_available(void);
 
-/* Path of this program's own executable; vt_free() it. NULL where it cannot be told. */
+/* Where this program's executable is, or was before it was replaced: to look for what is installed
+ * beside it. vt_free() it. NULL where it cannot be told. */
 char *vt_self_path(void);
 
-/* The vmtest program, for its hidden commands: $VMTEST_PROGRAM, else this program's own executable.
- * As vt_self_path(). */
+/* The vmtest program, to be executed for its hidden commands by this process or one it becomes:
+ * $VMTEST_PROGRAM, else this program's own executable. On Linux that is the very file this process
+ * runs, also when another was put in its place meanwhile. As vt_self_path(). */
 char *vt_own_program(void);
+
+/* Names the process for ps, where it was executed by another name than its own (15 bytes). */
+void vt_name_process(const char *name);
 
 /* Descriptors from `first` on that this process was given by its parent are not handed on to the
  * programs it runs, unless it asks for that. */

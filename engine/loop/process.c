@@ -171,7 +171,7 @@ static int spawn(struct process *p, const struct vt_process_opts *opts)
     } args = {.from = opts->argv}, env = {.from = opts->env};
     uv_process_options_t o = {
         .exit_cb = on_process_exit,
-        .file = opts->argv[0],
+        .file = opts->file ? opts->file : opts->argv[0],
         .args = args.to,
         .env = env.to,
         .cwd = opts->cwd,

@@ -204,8 +204,9 @@ static enum vt_code launch(struct connect_op *self, struct vt_error *err)
     char *program = vt_own_program();
     if (!program)
         return vt_fail(err, VT_EIO, OP, "cannot tell the path of this program");
-    const char *argv[] = {program, "__switch", self->socket, self->lock, NULL};
-    const struct vt_process_opts opts = {.argv = argv, .timeout = 60, .output_limit = 1024};
+    const char *argv[] = {"vmtest", "__switch", self->socket, self->lock, NULL};
+    const struct vt_process_opts opts = {
+        .argv = argv, .file = program, .timeout = 60, .output_limit = 1024};
     self->launch = vt_process_run(self->op.loop, &opts, on_launched, self, err);
     vt_free(program);
     return self->launch ? VT_OK : err->code;

@@ -135,7 +135,7 @@ enum vt_code vt__janitor_start(struct vt_janitor *janitor, const char *runtime, 
         return vt_fail_sys(err, errno, "run", "cannot make a pipe");
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    char *self = vt_self_path(), name[] = "vmtest", command[] = "__janitor";
+    char *self = vt_own_program(), name[] = "vmtest", command[] = "__janitor";
     char *dirs[3] = {vt_strdup(runtime), vt_strdup(scratch), vt_strdup(results ? results : "")};
     char *argv[] = {name, command, dirs[0], dirs[1], dirs[2], NULL};
     posix_spawn_file_actions_t actions;

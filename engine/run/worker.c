@@ -265,7 +265,7 @@ static int spawn(struct vt_worker *w)
     pipe_init(w, &w->in, &w->in_open, UV_READABLE_PIPE, &io[0]);
     pipe_init(w, &w->err, &w->err_open, UV_WRITABLE_PIPE, &io[2]);
     int rc = events_init(w, &io[1], &events);
-    char *self = vt_self_path(), name[] = "vmtest", command[] = "__worker";
+    char *self = vt_own_program(), name[] = "vmtest", command[] = "__worker";
     char *argv[] = {name, command, NULL};
     uv_process_options_t o = {
         .exit_cb = on_process_exit,

@@ -37,7 +37,7 @@ char *vt_vz_program(struct vt_error *err)
         return NULL;
     }
 #ifdef __APPLE__
-    char *self = vt_own_program(), *found = self ? beside(self) : NULL;
+    char *self = vt_self_path(), *found = self ? beside(self) : NULL;
     vt_free(self);
     if (found)
         return found;

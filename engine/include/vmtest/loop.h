@@ -63,7 +63,8 @@ struct vt_op *vt_sleep(struct vt_loop *loop, double seconds, vt_op_fn done, void
 
 /* A host process, run without a shell. */
 struct vt_process_opts {
-    const char *const *argv; /* NULL-terminated; argv[0] is looked for in PATH */
+    const char *const *argv; /* NULL-terminated */
+    const char *file;        /* what is executed, looked for in PATH; NULL: argv[0] */
     const char *const *env;  /* NULL-terminated "K=V"; NULL: this process's own */
     const char *cwd;         /* NULL: this process's own */
     const void *input;       /* written to its standard input; NULL: /dev/null */

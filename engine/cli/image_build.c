@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/build_slot.h"
 #include "cli/lua_build.h"
 #include "cli/making.h"
 #include "core/args.h"
@@ -14,17 +15,21 @@
 #include "vmtest/run.h"
 #include "vmtest/units.h"
 
+#define OP "image.build"
 #define TIMEOUT_S 1800.0
 #define SETTING "VMTEST_SET_"
+#define MACOS_GUEST "macos_guest"
+#define LEASE_FD "VMTEST_LEASE_FD="
 
 extern char **environ;
 
-enum { ROLE, SET, TIMEOUT, VERBOSE };
+enum { ROLE, SET, TIMEOUT, WAIT, VERBOSE };
 
 static const struct vt_option options[] = {
     [ROLE] = {0, "role", "ROLE", "legacy, current, beta or none (default: as the version before)"},
     [SET] = {0, "set", "KEY=VALUE...", "an option of the recipe; may be given several times"},
     [TIMEOUT] = {0, "timeout", "TIME", "give up after this time (default: 30m)"},
+    [WAIT] = VT_OPTION_WAIT,
     [VERBOSE] = {'v', "verbose", NULL, "shows the recipe's output as it comes"},
     {0},
 };
@@ -48,7 +53,7 @@ static enum vt_code parse_settings(const char *lines, struct vt_setting **out, s
         char *name = vt_strndup(at, key);
         if (key == n || !vt_is_env_name(name)) {
             code =
-                vt_fail(err, VT_EINVAL, "image.build",
+                vt_fail(err, VT_EINVAL, OP,
                         "--set takes KEY=VALUE, with a key of letters, digits and _, not \"%.*s\"",
                         (int)n, at);
             vt_free(name);
@@ -64,7 +69,8 @@ static enum vt_code parse_settings(const char *lines, struct vt_setting **out, s
 static void recipe_env(const struct vt_build *b, struct vt_args *env)
 {
     for (char **at = environ; *at; at++)
-        if (strncmp(*at, SETTING, sizeof SETTING - 1) != 0)
+        if (strncmp(*at, SETTING, sizeof SETTING - 1) != 0 &&
+            strncmp(*at, LEASE_FD, sizeof LEASE_FD - 1) != 0)
             vt_args_add(env, *at);
     vt_args_printf(env, "VMTEST_IMAGE_DIR=%s", b->dir);
     vt_args_printf(env, "VMTEST_IMAGE_NAME=%s", b->name);
@@ -73,20 +79,48 @@ static void recipe_env(const struct vt_build *b, struct vt_args *env)
         vt_args_printf(env, SETTING "%s=%s", b->settings[i].key, b->settings[i].value);
 }
 
+struct plan {
+    struct vt_recipe recipe;
+    double wait; /* seconds, for a slot that is taken */
+};
+
+static bool is_mac(const struct vt_recipe *recipe)
+{
+    return recipe->needs && !strcmp(recipe->needs, MACOS_GUEST);
+}
+
+static enum vt_code check_needs(const struct vt_recipe *recipe, struct vt_error *err)
+{
+    if (recipe->needs && recipe->lua) {
+        vt_fail(err, VT_EINVAL, OP, "%s: a recipe in Lua needs nothing beforehand", recipe->path);
+        vt_hint(err, "remove its line \"needs:\": its VM takes by itself what it needs");
+        return VT_EINVAL;
+    }
+    if (!recipe->needs || is_mac(recipe))
+        return VT_OK;
+    vt_fail(err, VT_EINVAL, OP, "%s needs \"%.80s\", which vmtest does not know", recipe->path,
+            recipe->needs);
+    vt_hint(err, "its line \"needs:\" can say " MACOS_GUEST);
+    return VT_EINVAL;
+}
+
 static enum vt_code run_program(struct vt_making *m, const struct vt_recipe *recipe,
-                                struct vt_error *err)
+                                const struct vt_lease *lease, struct vt_error *err)
 {
     const char *argv[] = {recipe->path, NULL};
     struct vt_args env = VT_ARGS_INIT;
     struct vt_buf what = VT_BUF_INIT;
     char *log = vt_path_join(m->build.work, "build.log");
     recipe_env(&m->build, &env);
+    if (lease)
+        vt_args_printf(&env, LEASE_FD "%d", VT_PROGRAM_LEASE_FD);
     vt_buf_printf(&what, "the recipe %s", recipe->name);
-    const struct vt_program program = {.op = "image.build",
+    const struct vt_program program = {.op = OP,
                                        .what = what.data,
                                        .argv = argv,
                                        .env = vt_args_argv(&env),
                                        .cwd = m->build.dir,
+                                       .lease = lease,
                                        .log = m->build.verbose ? NULL : log,
                                        .timeout = m->build.timeout};
     enum vt_code code = vt_program_run(&program, &m->signal, err);
@@ -98,37 +132,49 @@ static enum vt_code run_program(struct vt_making *m, const struct vt_recipe *rec
 
 static enum vt_code fill(struct vt_making *m, struct vt_error *err)
 {
-    const struct vt_recipe *recipe = m->user;
+    const struct plan *plan = m->user;
+    const struct vt_recipe *recipe = &plan->recipe;
     const struct vt_lua_build lua = {.recipe = recipe->path};
-    return recipe->lua ? vt_lua_build_run(m, &lua, err) : run_program(m, recipe, err);
+    if (recipe->lua)
+        return vt_lua_build_run(m, &lua, err);
+    struct vt_lease *lease = NULL;
+    enum vt_code code =
+        is_mac(recipe) ? vt_build_slot_take(m->build.name, plan->wait, &lease, err) : VT_OK;
+    if (code == VT_ECANCELED)
+        m->signal = vt_signals_pending();
+    if (!code)
+        code = run_program(m, recipe, lease, err);
+    vt_lease_release(lease);
+    return code;
 }
 
 static int build(const struct vt_command *self, const char *const *values, char **args,
                  struct vt_making *m)
 {
     struct vt_error err = VT_ERROR_INIT;
-    struct vt_recipe recipe = {0};
+    struct plan plan = {0};
+    struct vt_recipe *recipe = &plan.recipe;
     struct vt_setting *settings = NULL;
     size_t count = 0;
     int code = VT_EXIT_USAGE;
     if (parse_settings(values[SET], &settings, &count, &err) ||
         (values[ROLE] && vt_image_role_parse(values[ROLE], &m->made.role, &err)) ||
         (values[TIMEOUT] && vt_parse_duration(values[TIMEOUT], &m->build.timeout, &err)) ||
-        vt_recipe_find(args[0], &recipe, &err)) {
+        vt_recipe_find(args[0], recipe, &err) || check_needs(recipe, &err)) {
         vt_cli_error(self, &err);
     } else if (!(m->build.timeout > 0)) {
         code = vt_cli_usage(self, "--timeout must be above 0");
-    } else {
-        m->build.name = args[1] ? args[1] : recipe.name;
+    } else if (vt_cli_wait(self, values[WAIT], &plan.wait)) {
+        m->build.name = args[1] ? args[1] : recipe->name;
         m->build.settings = settings;
         m->build.setting_count = count;
-        m->made.recipe = recipe.path;
-        m->made.recipe_sha256 = recipe.sha256;
-        m->user = &recipe;
+        m->made.recipe = recipe->path;
+        m->made.recipe_sha256 = recipe->sha256;
+        m->user = &plan;
         code = vt_making_run(m);
     }
     free_settings(settings, count);
-    vt_recipe_clear(&recipe);
+    vt_recipe_clear(recipe);
     return code;
 }
 

@@ -117,10 +117,11 @@ static char **words(const char *const *list)
 
 static int spawn(struct running *r, const struct vt_program *p, int out, int log)
 {
-    uv_stdio_container_t io[3] = {
+    uv_stdio_container_t io[VT_PROGRAM_LEASE_FD + 1] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = out},
         {.flags = UV_INHERIT_FD, .data.fd = log},
+        {.flags = UV_INHERIT_FD, .data.fd = vt_lease_fd(p->lease)},
     };
     const uv_process_options_t o = {
         .exit_cb = on_program_exit,
@@ -129,7 +130,7 @@ static int spawn(struct running *r, const struct vt_program *p, int out, int log
         .env = words(p->env),
         .cwd = p->cwd,
         .flags = UV_PROCESS_DETACHED,
-        .stdio_count = 3,
+        .stdio_count = VT_PROGRAM_LEASE_FD + (p->lease != NULL),
         .stdio = io,
     };
     return uv_spawn(&r->loop, &r->process, &o);

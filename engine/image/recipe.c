@@ -18,7 +18,7 @@
 
 #define OP "image.build"
 #define RECIPE_MAX ((size_t)4 << 20) /* bytes of a recipe's file */
-#define HEAD_LINES 20                /* in which its description stands */
+#define HEAD_LINES 20                /* in which its description and needs stand */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -76,14 +76,15 @@ static char *name_of(const char *path)
     return vt_strndup(base, strlen(base) - (ends_with(base, ".lua") ? 4 : 0));
 }
 
-/* "# description: TEXT" or "-- description: TEXT" among the first lines. */
-static char *describe(const char *text)
+/* The TEXT of "# WORD: TEXT" or "-- WORD: TEXT" among the first lines, or NULL. */
+static char *head_line(const char *text, const char *word)
 {
-    static const char word[] = "description:";
+    size_t size = strlen(word);
     for (int i = 0; i < HEAD_LINES && *text; i++) {
         size_t n = strcspn(text, "\n"), skip = strspn(text, "#- \t");
-        if (skip && skip < n && !strncmp(text + skip, word, sizeof word - 1)) {
-            const char *from = text + skip + sizeof word - 1;
+        if (skip && skip + size < n && !strncmp(text + skip, word, size) &&
+            text[skip + size] == ':') {
+            const char *from = text + skip + size + 1;
             from += strspn(from, " \t");
             char *found = from < text + n ? vt_strndup(from, (size_t)(text + n - from)) : NULL;
             if (found)
@@ -119,7 +120,8 @@ static enum vt_code open_recipe(const char *path, struct vt_recipe *out, struct 
         char *dir = vt_path_dir(path), *whole = realpath(dir, NULL);
         out->path = vt_path_join(whole ? whole : dir, vt_path_base(path));
         out->name = name_of(path);
-        out->description = describe(vt_buf_str(&text));
+        out->description = head_line(vt_buf_str(&text), "description");
+        out->needs = head_line(vt_buf_str(&text), "needs");
         free(whole);
         vt_free(dir);
     }
@@ -185,6 +187,7 @@ void vt_recipe_clear(struct vt_recipe *recipe)
     vt_free(recipe->name);
     vt_free(recipe->path);
     vt_free(recipe->description);
+    vt_free(recipe->needs);
     *recipe = (struct vt_recipe){0};
 }
 

@@ -13,6 +13,7 @@ struct vt_recipe {
     char *path;        /* absolute */
     char *description; /* the text of its line "# description: …" (Lua: "-- description: …"), or
                           NULL */
+    char *needs;       /* the text of its line "# needs: …", or NULL */
     char sha256[65];   /* of the file */
     bool lua;
 };

@@ -56,6 +56,12 @@ def advice(error):
     return f"; {hint}" if hint else ""
 
 
+def lease():
+    """The descriptor that holds this build's slot for a macOS guest: the guest's process holds it too."""
+    fd = os.environ.get("VMTEST_LEASE_FD")
+    return [int(fd)] if fd else []
+
+
 class Helper:
     """One vmtest-vz, and so one machine. It ends with this process: --tie."""
 
@@ -63,7 +69,7 @@ class Helper:
         self.folder = tempfile.mkdtemp(prefix="vz-", dir="/tmp")  # short: sockets' paths are
         path = os.path.join(self.folder, "s")
         tie, self.tied = os.pipe()
-        self.process = subprocess.Popen([program, "--tie", str(tie), path], pass_fds=[tie],
+        self.process = subprocess.Popen([program, "--tie", str(tie), path], pass_fds=[tie, *lease()],
                                         stdin=subprocess.DEVNULL)
         os.close(tie)
         self.events, self.next_id, self.buffer = [], 0, b""

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from mac_scripts import ATTACHED, MAC, RECIPE, containers
-from vt import check, contains, equal, main, skip
+from vt import VMTEST, check, contains, equal, main, skip
 
 HELPER = pathlib.Path(__file__).resolve().parent / "mac_helper.py"
 GUEST_SECONDS = "20"
@@ -97,6 +97,29 @@ class Mac:
 
     def description(self):
         return json.loads((self.image / "image.json").read_text())
+
+
+def test_its_machines_hold_a_slot():
+    """Seen in a build that fails at its last check: the digest of a whole disk of 64 GiB takes minutes."""
+    with Mac() as mac:
+        for name in ("home", "leases"):
+            (mac.path / name).mkdir(mode=0o700)
+        mac.env.update(VMTEST_HOME=str(mac.path / "home"), VMTEST_LEASE_DIR=str(mac.path / "leases"),
+                       FAKE_HOST="27.1", FAKE_GUEST="27.0", FAKE_BROKEN="sleep")
+        words = [VMTEST, "image", "build", RECIPE, "mac", "--set", f"ipsw={mac.path}/x.ipsw"]
+        ran = subprocess.run(words, env=mac.env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                             timeout=240, check=False)
+        equal(ran.returncode, 3, ran.stderr)
+        contains(ran.stderr, "FAILED: never sleeps")
+        held = (mac.fake / "lease").read_text().splitlines()
+        equal(len(held), 3, held)  # to look, to install, to start
+        equal(len(set(held)), 1, held)
+        equal(pathlib.Path(held[0]).parent, mac.path / "leases")
+        equal(list((mac.path / "leases").iterdir()), [])
+        refused = subprocess.run(words, env={**mac.env, "VMTEST_MACOS_LIMIT": "0"}, capture_output=True, text=True,
+                                 stdin=subprocess.DEVNULL, timeout=60, check=False)
+        equal(refused.returncode, 3, refused.stderr)
+        contains(refused.stderr, "this host is to run none")
 
 
 def ops(mac):
@@ -235,5 +258,6 @@ def test_signing():
 if __name__ == "__main__":
     if sys.platform == "darwin":
         skip("here the programs are real, and no stand-ins")
-    main([test_by_patching_the_disk, test_by_provisioning, test_what_goes_wrong_makes_no_image,
+    main([test_by_patching_the_disk, test_by_provisioning,
+          test_its_machines_hold_a_slot, test_what_goes_wrong_makes_no_image,
           test_a_symbolic_link_is_no_ipsw, test_a_failed_patch_detaches_the_disk, test_signing])

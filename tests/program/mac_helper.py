@@ -31,8 +31,8 @@ class Machine:
     def create(self, request):
         self.config = config = request["config"]
         assert os.path.isabs(config["disks"][0]["path"]) and config["memory"] % (1 << 20) == 0
-        with open(config["boot"]["auxiliary"], "ab"):
-            pass
+        with open(config["boot"]["auxiliary"], "wb") as auxiliary:
+            auxiliary.write(b"what is in it")
         self.state = "stopped"
         return {"hardware_model": config["boot"]["hardware_model"],
                 "machine_identifier": config.get("machine_identifier", "bWFj"),
@@ -74,6 +74,9 @@ def main():
     if sys.argv[1:] == ["--check"]:
         print('{"supported": true}')
         return
+    if "VMTEST_LEASE_FD" in os.environ:
+        with open(os.path.join(FAKE, "lease"), "a", encoding="utf-8") as log:
+            log.write(os.readlink(f"/proc/self/fd/{os.environ['VMTEST_LEASE_FD']}") + "\n")
     tie = int(sys.argv[sys.argv.index("--tie") + 1])
     server = socket.socket(socket.AF_UNIX)
     server.bind(sys.argv[-1])

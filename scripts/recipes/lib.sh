@@ -292,7 +292,7 @@ agent_binary() { # ARCH OUT
     if [[ $1 == "$(uname -m)" && -x $installed ]]; then
         install -D -m 755 "$installed" "$2"
     elif [[ -e $sources/main.c ]] && command -v "$compiler" >/dev/null &&
-        "$compiler" -std=c11 -D_GNU_SOURCE -Os -static -s -o "$work/vmtest-agent" "$sources"/*.c; then
+        "$sources/build" "$compiler" "$work/vmtest-agent"; then
         install -D -m 755 "$work/vmtest-agent" "$2"
     else
         printf '  note: no agent for %s (%s is not there): the guest is reached by ssh alone\n' \

@@ -2,11 +2,12 @@
  *
  *   main.c     options, the loop
  *   port.c     finds and opens the port (or a socket), bytes and frames in and out, sessions
- *   vsock.c    sockets to the host
+ *   fd.c       descriptors
  *   channel.c  the channels of the session
  *   exec.c     commands, spawn.c their start
  *   files.c    files, as a server of SFTP's requests; reply.c its answers
  *   refresh.c  clock and random pool
+ *   system.h   what differs between systems, in system_linux.c and system_darwin.c
  */
 #ifndef VT_AGENT_H
 #define VT_AGENT_H
@@ -59,15 +60,10 @@ void port_send(enum vt__frame_type type, unsigned stream, uint32_t channel, cons
                size_t n);
 void port_send_failed(uint32_t channel, int sys, const char *text);
 
-/* ---- vsock.c ---- */
+/* ---- fd.c: calls that every system has; nothing forks between the two steps ---- */
 
-/* A socket that listens and never waits, or -1 with errno set: this kernel may have no vsock, yet.
- */
-int vsock_listen(uint32_t number);
-
-/* False where this connection comes by vsock from anybody but the host: the guest's own users, or
- * guests of this guest. */
-bool vsock_from_host(int fd);
+void fd_ready(int fd, bool waits); /* closed at exec */
+int fd_pipe(int pair[2]);          /* both ends closed at exec, and waiting; -1 with errno set */
 
 /* ---- channel.c ---- */
 

@@ -340,14 +340,14 @@ static int make_pipes(struct exec *x, struct spawn *s, bool input)
         null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     s->fds[0] = null_fd;
     if (input) {
-        if (pipe2(pair, O_CLOEXEC))
+        if (fd_pipe(pair))
             return errno;
         s->fds[0] = pair[0];
         x->in = pair[1];
         fcntl(x->in, F_SETFL, O_NONBLOCK);
     }
     for (int i = 0; i < 2; i++) {
-        if (pipe2(pair, O_CLOEXEC))
+        if (fd_pipe(pair))
             return errno;
         x->out[i] = pair[0];
         s->fds[i + 1] = pair[1];
@@ -356,29 +356,29 @@ static int make_pipes(struct exec *x, struct spawn *s, bool input)
     return 0;
 }
 
-static int make_terminal(struct exec *x, char *name, size_t size)
+/* Its own end in *holder, so that nothing hangs up before the command has opened it; some systems
+ * set neither flags nor a size before that is open. 0 or an errno. */
+static int make_terminal(struct exec *x, struct spawn *s, int *holder)
 {
-    struct winsize w = {.ws_row = 24, .ws_col = 80};
-    x->out[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    const struct winsize w = {.ws_row = 24, .ws_col = 80};
+    x->out[0] = posix_openpt(O_RDWR | O_NOCTTY);
     if (x->out[0] < 0 || grantpt(x->out[0]) || unlockpt(x->out[0]) ||
-        ptsname_r(x->out[0], name, size) || ioctl(x->out[0], TIOCSWINSZ, &w))
+        !(s->terminal = ptsname(x->out[0])) ||
+        (*holder = open(s->terminal, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0 ||
+        ioctl(*holder, TIOCSWINSZ, &w))
         return errno;
+    fd_ready(x->out[0], false);
     x->in = fcntl(x->out[0], F_DUPFD_CLOEXEC, 3);
     return x->in < 0 ? errno : 0;
 }
 
 static void begin(struct exec *x, struct spawn *s, unsigned flags)
 {
-    char name[64], text[4400] = "";
+    char text[4400] = "";
     int holder = -1;
     s->fds[0] = s->fds[1] = s->fds[2] = -1;
     x->terminal = flags & VT__EXEC_PTY;
-    int rc = x->terminal ? make_terminal(x, name, sizeof name)
-                         : make_pipes(x, s, flags & VT__EXEC_INPUT);
-    if (!rc && x->terminal) {
-        s->terminal = name;
-        holder = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC); /* no hang-up before it is opened */
-    }
+    int rc = x->terminal ? make_terminal(x, s, &holder) : make_pipes(x, s, flags & VT__EXEC_INPUT);
     int status = rc ? -rc : spawn(s, &x->pid, text, sizeof text);
     s->terminal = NULL;
     shut(&holder);

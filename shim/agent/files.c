@@ -12,7 +12,7 @@
 #include "agent.h"
 #include "files.h"
 
-enum { most_handles = 64, most_path = 4096, names_at_once = 64 };
+enum { most_handles = 64, most_path = 4096 };
 
 struct handle {
     int fd; /* -1: a folder, or unused */
@@ -241,7 +241,7 @@ static void read_folder(struct request *r)
     }
     const struct dirent *e = NULL;
     reply_names_begin(r);
-    while (count < names_at_once && (errno = 0, e = readdir(h->dir))) {
+    while (reply_names_room(r) && (errno = 0, e = readdir(h->dir))) {
         struct stat st;
         if (fstatat(dirfd(h->dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue; /* it went away meanwhile */

@@ -45,8 +45,9 @@ void reply_space(struct request *r, const char *path);
 unsigned char *reply_data_begin(struct request *r, size_t most);
 void reply_data_end(struct request *r, size_t n);
 
-/* Up to 64 names, or another reply instead. */
+/* Names while there is room for one more, or another reply instead. */
 void reply_names_begin(struct request *r);
+bool reply_names_room(const struct request *r);
 void reply_names_add(struct request *r, const char *name, const struct stat *st);
 void reply_names_end(struct request *r, uint32_t count);
 

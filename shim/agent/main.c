@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,16 +73,48 @@ static void open_standard(void)
         close(fd);
 }
 
-static int block_signals(void)
+static int ended[2]; /* a byte in it: a child has ended */
+
+static void on_child(int sig)
 {
-    sigset_t child, blocked;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    blocked = child;
-    sigaddset(&blocked, SIGIO);
-    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    int sys = errno;
+    (void)sig;
+    ssize_t n = write(ended[1], "", 1); /* where it is full it tells already */
+    (void)n;
+    errno = sys;
+}
+
+/* SIGCHLD comes in at poll() alone: no other call is to be interrupted. SIGIO is waited for. */
+static void set_signals(sigset_t *child)
+{
+    const struct sigaction told = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP};
+    sigset_t io;
+    sigemptyset(child);
+    sigaddset(child, SIGCHLD);
+    sigemptyset(&io);
+    sigaddset(&io, SIGIO);
+    sigprocmask(SIG_BLOCK, child, NULL);
+    sigprocmask(SIG_BLOCK, &io, NULL);
     signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigaction(SIGCHLD, &told, NULL);
+}
+
+/* False where it cannot be. */
+static bool wait_for(struct pollfd *p, unsigned n, const sigset_t *child)
+{
+    sigprocmask(SIG_UNBLOCK, child, NULL); /* what came before fills the pipe now */
+    int rc = poll(p, n, exec_wait());
+    int sys = errno;
+    sigprocmask(SIG_BLOCK, child, NULL);
+    return rc >= 0 || sys == EINTR;
+}
+
+static void reap(void)
+{
+    char seen[64];
+    while (read(ended[0], seen, sizeof seen) > 0)
+        ;
+    exec_reap();
 }
 
 int main(int argc, char **argv)
@@ -93,11 +124,14 @@ int main(int argc, char **argv)
     open_standard();
     options(argc, argv);
     umask(022);
-    int children = block_signals();
-    if (children < 0) {
-        perror("vmtest-agent: signalfd");
+    sigset_t child;
+    if (fd_pipe(ended)) {
+        perror("vmtest-agent: pipe");
         return 1;
     }
+    fd_ready(ended[0], false);
+    fd_ready(ended[1], false);
+    set_signals(&child);
     spawn_init();
     for (;;) {
         port_open();
@@ -106,18 +140,14 @@ int main(int argc, char **argv)
             room = 2 * most;
             p = need(realloc(p, room * sizeof *p));
         }
-        p[0] = (struct pollfd){.fd = children, .events = POLLIN};
+        p[0] = (struct pollfd){.fd = ended[0], .events = POLLIN};
         port_poll(&p[1]);
         unsigned n = channels_poll(p + 1 + PORT_POLLED);
-        if (poll(p, 1 + PORT_POLLED + n, exec_wait()) < 0 && errno != EINTR)
+        if (!wait_for(p, 1 + PORT_POLLED + n, &child))
             return 1;
         channels_handle(p + 1 + PORT_POLLED);
-        struct signalfd_siginfo seen[16];
-        if (p[0].revents) {
-            while (read(children, seen, sizeof seen) == (ssize_t)sizeof seen)
-                ;
-            exec_reap();
-        }
+        if (p[0].revents)
+            reap();
         exec_tick();
         port_handle(&p[1]);
         port_flush();

@@ -1,16 +1,14 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
+#include "system.h"
 
 enum {
     in_size = 4 * VT__FRAME_DATA, /* received and not yet handed on */
@@ -53,7 +51,9 @@ static int listen_at(const char *path)
         return -1;
     }
     memcpy(address.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd >= 0)
+        fd_ready(fd, false);
     unlink(path);
     if (fd >= 0 && (bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 4))) {
         close(fd);
@@ -76,35 +76,9 @@ void port_init(enum port_kind kind, const char *name, unsigned number)
     if (kind == PORT_LISTEN)
         port.listener = listen_at(name);
     if (kind == PORT_VSOCK)
-        port.listener = vsock_listen(number);
+        port.listener = system_vsock_listen(number);
     if ((kind == PORT_LISTEN || kind == PORT_VSOCK) && port.listener < 0)
         die(kind == PORT_LISTEN ? name : "vsock");
-}
-
-/* The device whose sysfs entry has this name: without udev there are no links by name. */
-static int open_by_name(const char *name)
-{
-    static const char folder[] = "/sys/class/virtio-ports";
-    DIR *dir = opendir(folder);
-    int fd = -1;
-    for (const struct dirent *e; fd < 0 && dir && (e = readdir(dir));) {
-        char path[sizeof folder + sizeof e->d_name + 8], found[128] = "";
-        snprintf(path, sizeof path, "%s/%s/name", folder, e->d_name);
-        FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "re");
-        if (!f)
-            continue;
-        if (!fgets(found, sizeof found, f))
-            found[0] = '\0';
-        fclose(f);
-        found[strcspn(found, "\n")] = '\0';
-        if (strcmp(found, name) != 0)
-            continue;
-        snprintf(path, sizeof path, "/dev/%s", e->d_name);
-        fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    }
-    if (dir)
-        closedir(dir);
-    return fd;
 }
 
 /* Tells a host that is in the middle of a session with an agent that ended: zeros end the frame
@@ -130,30 +104,25 @@ static void write_pid(void)
     }
 }
 
-static int open_device(void)
-{
-    return strchr(port.name, '/') ? open(port.name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
-                                  : open_by_name(port.name);
-}
-
 /* The next connection that is the host's, or -1. */
 static int accept_host(void)
 {
     int fd;
-    while ((fd = accept4(port.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 &&
-           !vsock_from_host(fd))
+    while ((fd = accept(port.listener, NULL, NULL)) >= 0 && !system_vsock_from_host(fd))
         close(fd);
+    if (fd >= 0)
+        fd_ready(fd, system_vsock_write_waits && port.kind != PORT_LISTEN);
     return fd;
 }
 
 static void look_for_host(void)
 {
     if (port.kind == PORT_DEVICE || port.kind == PORT_AUTO)
-        port.fd = open_device();
+        port.fd = system_port_open(port.name);
     port.device = port.fd >= 0;
     /* the driver of vsock, as that of the port, may come later */
     if (port.kind == PORT_AUTO && !port.device && port.listener < 0)
-        port.listener = vsock_listen(port.number);
+        port.listener = system_vsock_listen(port.number);
     if (!port.device && port.listener >= 0)
         port.fd = accept_host();
 }
@@ -183,8 +152,7 @@ static void end_session(void)
     port.out.len = port.out_head = 0;
 }
 
-/* The host's end is gone. A device stays open, and tells by SIGIO (which is blocked, and waited
- * for) when somebody is there again. */
+/* The host's end is gone. A device stays open. */
 static void hang_up(void)
 {
     end_session();
@@ -197,21 +165,6 @@ static void hang_up(void)
     port.fd = -1;
     if (port.kind == PORT_FD)
         exit(0);
-}
-
-static void await_host(void)
-{
-    sigset_t io;
-    sigemptyset(&io);
-    sigaddset(&io, SIGIO);
-    int flags = fcntl(port.fd, F_GETFL);
-    fcntl(port.fd, F_SETOWN, getpid());
-    fcntl(port.fd, F_SETFL, flags | O_ASYNC);
-    struct pollfd p = {.fd = port.fd, .events = POLLIN};
-    if (poll(&p, 1, 0) == 1 && p.revents & POLLHUP) /* it came before the signal was asked for */
-        sigtimedwait(&io, NULL, &(struct timespec){.tv_nsec = 200000000});
-    fcntl(port.fd, F_SETFL, flags);
-    port.hung_up = false;
 }
 
 /* ---- sending ---- */
@@ -329,13 +282,20 @@ static void make_space(void)
     }
 }
 
+/* Never waits. */
+static ssize_t take(void *to, size_t n)
+{
+    bool plain = port.device || port.kind == PORT_FD;
+    return plain ? read(port.fd, to, n) : recv(port.fd, to, n, MSG_DONTWAIT);
+}
+
 static void receive(void)
 {
     for (int i = 0; i < max_reads; i++) {
         make_space();
         if (port.in_tail == in_size)
             break;
-        ssize_t n = read(port.fd, port.in + port.in_tail, in_size - port.in_tail);
+        ssize_t n = take(port.in + port.in_tail, in_size - port.in_tail);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -366,7 +326,8 @@ static void take_turn(void)
 void port_poll(struct pollfd *p)
 {
     if (port.hung_up)
-        await_host();
+        system_port_await(port.fd);
+    port.hung_up = false;
     p[0] = (struct pollfd){.fd = port.fd};
     if (port_has_room())
         p[0].events |= POLLIN;

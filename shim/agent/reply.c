@@ -26,6 +26,7 @@ enum {
 };
 
 enum { head = 9 /* u32 length, u8 type, u32 id */, data_head = head + 4 };
+enum { names_room = 32768, one_name = 1024 /* macOS's longest d_name */ + 24 };
 
 static void begin(struct request *r, size_t most)
 {
@@ -145,9 +146,13 @@ void reply_data_end(struct request *r, size_t n)
 
 void reply_names_begin(struct request *r)
 {
-    enum { most_names = 64, most_name = 256 + 24 };
-    begin(r, 4 + (size_t)most_names * most_name);
+    begin(r, names_room);
     add_u32(r, 0); /* count, told at the end */
+}
+
+bool reply_names_room(const struct request *r)
+{
+    return names_room - (r->at - r->reply - head) >= one_name;
 }
 
 /* name, the same as a line of ls (which nobody reads), attributes */

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "system.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -28,11 +28,7 @@ static char *joined(const char *a, const char *b)
 void spawn_init(void)
 {
     const char *name = "root", *home = "/", *shell = "/bin/sh";
-    /* read as a file: a static program has no other sources of users */
-    FILE *f = fopen("/etc/passwd", "re");
-    const struct passwd *p = NULL;
-    while (f && (p = fgetpwent(f)) && p->pw_uid != getuid())
-        ;
+    const struct passwd *p = system_user();
     if (p) {
         name = p->pw_name;
         home = p->pw_dir;
@@ -46,8 +42,6 @@ void spawn_init(void)
                          joined("SHELL=", shell),
                          joined("PATH=", path && path[0] ? path : default_path)};
     memcpy(user.env, env, sizeof env);
-    if (f)
-        fclose(f);
     if (chdir(user.home) && chdir("/"))
         perror("vmtest-agent: /");
 }
@@ -155,7 +149,7 @@ int spawn(const struct spawn *s, pid_t *pid, char *text, size_t size)
     char *by_shell[] = {user.shell, c, line, NULL};
     char **argv = s->shell ? by_shell : s->argv;
     int status = 0, folder = -1;
-    if (s->cwd && (folder = open(s->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    if (s->cwd && (folder = system_folder_open(s->cwd)) < 0) {
         snprintf(text, size, "sh: cd: %s: %s\n", s->cwd, strerror(errno));
         free(line);
         return 1;

@@ -29,6 +29,7 @@ static const struct key keys[] = {
     {.name = "format", .kind = FORMAT_NUMBER},
     {.name = "os", .kind = TEXT, .offset = offsetof(struct vt_image, os)},
     {.name = "arch", .kind = TEXT, .offset = offsetof(struct vt_image, arch)},
+    {.name = "os_version", .kind = TEXT, .offset = offsetof(struct vt_image, os_version)},
     {.name = "description", .kind = IGNORED},
     {.name = "kernel", .kind = PATH, .offset = offsetof(struct vt_image, kernel)},
     {.name = "initrd", .kind = PATH, .offset = offsetof(struct vt_image, initrd)},

@@ -182,13 +182,13 @@ void vt_image_free(struct vt_image *image)
 {
     if (!image)
         return;
-    char *owned[] = {
-        image->name,        image->dir,     image->os,           image->arch,
-        image->kernel,      image->initrd,  image->append,       image->disk,
-        image->disk_format, image->ready,   image->shutdown,     image->reboot,
-        image->ssh_user,    image->ssh_key, image->ssh_password, image->ssh_host_key,
-        image->created,     image->version, image->iso,          image->seed,
-        image->firmware,    image->update,  image->auxiliary,    image->hardware_model};
+    char *owned[] = {image->name,        image->dir,     image->os,           image->arch,
+                     image->kernel,      image->initrd,  image->append,       image->disk,
+                     image->disk_format, image->ready,   image->shutdown,     image->reboot,
+                     image->ssh_user,    image->ssh_key, image->ssh_password, image->ssh_host_key,
+                     image->created,     image->version, image->iso,          image->seed,
+                     image->firmware,    image->update,  image->auxiliary,    image->hardware_model,
+                     image->os_version};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         vt_free(owned[i]);
     for (size_t i = 0; image->channels && image->channels[i]; i++)

@@ -229,7 +229,8 @@ def describe(machine):
     with open(machine["password_file"], encoding="utf-8") as file:
         password = file.readline().rstrip("\n")
     write(os.path.join(folder, "image.json"), {
-        "format": 1, "os": "macos", "arch": "aarch64", "memory": machine["memory"],
+        "format": 1, "os": "macos", "os_version": machine["os_version"], "arch": "aarch64",
+        "memory": machine["memory"],
         "cpus": machine["cpus"], "disk": os.path.basename(machine["disk"]), "disk_format": "raw",
         "auxiliary": os.path.basename(machine["auxiliary"]),
         "hardware_model": machine["hardware_model"], "boot_deadline": "180s",

@@ -8,7 +8,7 @@
 #import <Virtualization/Virtualization.h>
 
 #include "vz/backend.h"
-#include "vz/feature.h"
+#include "vz/refuse.h"
 
 /* As the condition of an `if`: this host's macOS is at least this. */
 #ifndef VTZ_HAS
@@ -73,6 +73,11 @@ BOOL vtz_add_screen(VZVirtualMachineConfiguration *configuration, const struct v
                     struct vtz_outcome *out);
 BOOL vtz_add_consoles(VZVirtualMachineConfiguration *configuration, const struct vtz_config *config,
                       struct vtz_outcome *out);
+
+/* vtz_refuse_on() this host. Each refusal stands in one function with the VTZ_HAS() that leads to
+ * it: tests/shim/versions.py compares that with the catalogue. */
+void vtz_refuse(struct vtz_failure *failure, enum vt_apple_feature feature,
+                const char *_Nullable place);
 
 /* The framework's error, with the place it is about where that is known; one of our own where it
  * gave none. */

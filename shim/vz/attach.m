@@ -16,13 +16,6 @@ static void refuse(const struct vtz_call *call, enum vtz_code code, const char *
     vtz_finish_on_queue(call, &outcome);
 }
 
-static void lacks_hotplug(const struct vtz_call *call)
-{
-    struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
-    vtz_refuse(&outcome.failure, VTZ_FEATURE_USB_HOTPLUG, NULL);
-    vtz_finish_on_queue(call, &outcome);
-}
-
 /* Those that are plugged in, by name. */
 static NSMutableDictionary *plugged(void)
 {
@@ -74,15 +67,16 @@ void vtz_attach_usb_on_queue(const struct vtz_call *call)
             return;
         }
         vtz_fail(&outcome.failure, VTZ_INTERNAL, "the VM has no USB controller");
-        vtz_finish_on_queue(call, &outcome);
-        return;
+    } else {
+        vtz_refuse(&outcome.failure, VT_APPLE_USB_HOTPLUG, NULL);
     }
-    lacks_hotplug(call);
+    vtz_finish_on_queue(call, &outcome);
 }
 
 void vtz_detach_usb_on_queue(const struct vtz_call *call)
 {
     NSString *name = vtz_string(call->name);
+    struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
     if (VTZ_HAS(15.0)) {
         VZUSBController *controller = [[vtz_machine_on_queue() usbControllers] firstObject];
         id<VZUSBDevice> device = [plugged() objectForKey:name];
@@ -98,7 +92,8 @@ void vtz_detach_usb_on_queue(const struct vtz_call *call)
                }];
         return;
     }
-    lacks_hotplug(call);
+    vtz_refuse(&outcome.failure, VT_APPLE_USB_HOTPLUG, NULL);
+    vtz_finish_on_queue(call, &outcome);
 }
 
 /* ---- vsock ---- */

@@ -37,7 +37,7 @@ static BOOL add_machine_identifier(VZGenericPlatformConfiguration *platform,
         }
         platform.machineIdentifier = (VZGenericMachineIdentifier *_Nonnull)identifier;
     } else if (config->machine_identifier) {
-        vtz_refuse(&out->failure, VTZ_FEATURE_MACHINE_IDENTIFIER, "config.machine_identifier");
+        vtz_refuse(&out->failure, VT_APPLE_GENERIC_IDENTIFIER, "config.machine_identifier");
         return NO;
     }
     return YES;
@@ -54,9 +54,10 @@ static BOOL add_nested(VZGenericPlatformConfiguration *platform, const struct vt
             return YES;
         }
         vtz_fail(&out->failure, VTZ_UNSUPPORTED,
-                 "config.nested: this host's processor cannot do it (M3 and later can)");
+                 "config.nested: this host's processor cannot do it (M%d and later can)",
+                 vt_apple_feature_info(VT_APPLE_NESTED)->chip);
     } else {
-        vtz_refuse(&out->failure, VTZ_FEATURE_NESTED, "config.nested");
+        vtz_refuse(&out->failure, VT_APPLE_NESTED, "config.nested");
     }
     return NO;
 }
@@ -107,14 +108,21 @@ static BOOL boot_efi(VZVirtualMachineConfiguration *configuration, const struct 
         configuration.bootLoader = loader;
         return YES;
     }
-    vtz_refuse(&out->failure, VTZ_FEATURE_EFI, "config.boot.kind");
+    vtz_refuse(&out->failure, VT_APPLE_EFI, "config.boot.kind");
     return NO;
 }
 
 /* ---- macOS guests ---- */
 
 #if VTZ_APPLE_SILICON
-API_AVAILABLE(macos(13.0))
+/* Existing storage is opened by another call from macOS 13 on. */
+static VZMacAuxiliaryStorage *auxiliary_at(NSURL *url)
+{
+    if (VTZ_HAS(13.0))
+        return [[[VZMacAuxiliaryStorage alloc] initWithURL:url] autorelease];
+    return [[[VZMacAuxiliaryStorage alloc] initWithContentsOfURL:url] autorelease];
+}
+
 static BOOL add_auxiliary(VZMacPlatformConfiguration *platform, const struct vtz_boot *boot,
                           struct vtz_outcome *out)
 {
@@ -122,7 +130,7 @@ static BOOL add_auxiliary(VZMacPlatformConfiguration *platform, const struct vtz
     NSURL *url = vtz_file_url(boot->auxiliary);
     VZMacAuxiliaryStorage *storage;
     if (exists(boot->auxiliary)) {
-        storage = [[[VZMacAuxiliaryStorage alloc] initWithURL:url] autorelease];
+        storage = auxiliary_at(url);
     } else {
         storage = [[[VZMacAuxiliaryStorage alloc] initCreatingStorageAtURL:url
                                                              hardwareModel:platform.hardwareModel
@@ -136,7 +144,6 @@ static BOOL add_auxiliary(VZMacPlatformConfiguration *platform, const struct vtz
     return storage != nil;
 }
 
-API_AVAILABLE(macos(13.0))
 static BOOL add_mac_identity(VZMacPlatformConfiguration *platform, const struct vtz_config *config,
                              struct vtz_outcome *out)
 {
@@ -180,18 +187,12 @@ static BOOL add_mac_identity(VZMacPlatformConfiguration *platform, const struct 
 static BOOL boot_macos(VZVirtualMachineConfiguration *configuration,
                        const struct vtz_config *config, struct vtz_outcome *out)
 {
-    if (VTZ_HAS(13.0)) {
-        VZMacPlatformConfiguration *platform =
-            [[[VZMacPlatformConfiguration alloc] init] autorelease];
-        if (!add_mac_identity(platform, config, out) ||
-            !add_auxiliary(platform, &config->boot, out))
-            return NO;
-        configuration.platform = platform;
-        configuration.bootLoader = [[[VZMacOSBootLoader alloc] init] autorelease];
-        return YES;
-    }
-    vtz_refuse(&out->failure, VTZ_FEATURE_MACOS_GUEST, "config.boot.kind");
-    return NO;
+    VZMacPlatformConfiguration *platform = [[[VZMacPlatformConfiguration alloc] init] autorelease];
+    if (!add_mac_identity(platform, config, out) || !add_auxiliary(platform, &config->boot, out))
+        return NO;
+    configuration.platform = platform;
+    configuration.bootLoader = [[[VZMacOSBootLoader alloc] init] autorelease];
+    return YES;
 }
 #else
 static BOOL boot_macos(VZVirtualMachineConfiguration *configuration,
@@ -199,7 +200,7 @@ static BOOL boot_macos(VZVirtualMachineConfiguration *configuration,
 {
     (void)configuration;
     (void)config;
-    vtz_refuse(&out->failure, VTZ_FEATURE_MACOS_GUEST, "config.boot.kind");
+    vtz_refuse(&out->failure, VT_APPLE_MACOS_GUEST, "config.boot.kind");
     return NO;
 }
 #endif

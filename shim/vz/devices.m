@@ -51,7 +51,7 @@ static VZStorageDeviceAttachment *nbd(const struct vtz_disk *disk, const char *p
             vtz_fail_error(&out->failure, error, place);
         return attachment;
     }
-    vtz_refuse(&out->failure, VTZ_FEATURE_NBD, place);
+    vtz_refuse(&out->failure, VT_APPLE_NBD, place);
     return nil;
 }
 
@@ -67,7 +67,7 @@ static VZStorageDeviceConfiguration *virtio_disk(VZStorageDeviceAttachment *atta
         device.blockDeviceIdentifier = vtz_string(disk->id);
         return device;
     }
-    vtz_refuse(&out->failure, VTZ_FEATURE_DISK_ID, place);
+    vtz_refuse(&out->failure, VT_APPLE_DISK_ID, place);
     return nil;
 }
 
@@ -80,13 +80,13 @@ static VZStorageDeviceConfiguration *disk_device(VZStorageDeviceAttachment *atta
         if (VTZ_HAS(14.0))
             return [[[VZNVMExpressControllerDeviceConfiguration alloc]
                 initWithAttachment:attachment] autorelease];
-        vtz_refuse(&out->failure, VTZ_FEATURE_NVME, place);
+        vtz_refuse(&out->failure, VT_APPLE_NVME, place);
         return nil;
     case VTZ_BUS_USB:
         if (VTZ_HAS(13.0))
             return [[[VZUSBMassStorageDeviceConfiguration alloc] initWithAttachment:attachment]
                 autorelease];
-        vtz_refuse(&out->failure, VTZ_FEATURE_USB_DISK, place);
+        vtz_refuse(&out->failure, VT_APPLE_USB_STORAGE, place);
         return nil;
     case VTZ_BUS_VIRTIO:
         break;
@@ -149,7 +149,7 @@ static NSString *tag_of(const struct vtz_share *share, const char *place, struct
         return vtz_string(share->tag);
     if (VTZ_HAS(13.0))
         return [VZVirtioFileSystemDeviceConfiguration macOSGuestAutomountTag];
-    vtz_refuse(&out->failure, VTZ_FEATURE_AUTOMOUNT, place);
+    vtz_refuse(&out->failure, VT_APPLE_AUTOMOUNT, place);
     return nil;
 }
 
@@ -185,7 +185,7 @@ static VZDirectoryShare *rosetta(struct vtz_outcome *out)
         return share;
     }
 #endif
-    vtz_refuse(&out->failure, VTZ_FEATURE_ROSETTA, "config.rosetta");
+    vtz_refuse(&out->failure, VT_APPLE_ROSETTA, "config.rosetta");
     return nil;
 }
 
@@ -269,7 +269,7 @@ BOOL vtz_add_screen(VZVirtualMachineConfiguration *configuration, const struct v
             @[ [[[VZUSBScreenCoordinatePointingDeviceConfiguration alloc] init] autorelease] ];
         return YES;
     }
-    vtz_refuse(&out->failure, VTZ_FEATURE_SCREEN, "config.screen");
+    vtz_refuse(&out->failure, VT_APPLE_LINUX_SCREEN, "config.screen");
     return NO;
 }
 
@@ -295,7 +295,7 @@ static BOOL add_clipboard(VZVirtualMachineConfiguration *configuration, struct v
         configuration.consoleDevices = @[ device ];
         return YES;
     }
-    vtz_refuse(&out->failure, VTZ_FEATURE_CLIPBOARD, "config.clipboard");
+    vtz_refuse(&out->failure, VT_APPLE_CLIPBOARD, "config.clipboard");
     return NO;
 }
 

@@ -38,13 +38,28 @@ static void fill_bridges(struct vtz_host *host)
     }
 }
 
+static char *os_version(void)
+{
+    return vtz_version([[NSProcessInfo processInfo] operatingSystemVersion]);
+}
+
+static const char *const arch = VTZ_APPLE_SILICON ? "arm64" : "x86_64";
+
+void vtz_refuse(struct vtz_failure *failure, enum vt_apple_feature feature, const char *place)
+{
+    char *version = os_version();
+    const struct vt_apple_place host = {.host_version = version, .arch = arch};
+    vtz_refuse_on(failure, feature, &host, place);
+    vt_free(version);
+}
+
 void vtz_host_on_queue(const struct vtz_call *call)
 {
     struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
     struct vtz_host *host = &outcome.host;
     host->supported = [VZVirtualMachine isSupported];
-    host->os_version = vtz_version([[NSProcessInfo processInfo] operatingSystemVersion]);
-    host->arch = VTZ_APPLE_SILICON ? "arm64" : "x86_64";
+    host->os_version = os_version();
+    host->arch = arch;
     host->min_cpus = (unsigned)[VZVirtualMachineConfiguration minimumAllowedCPUCount];
     host->max_cpus = (unsigned)[VZVirtualMachineConfiguration maximumAllowedCPUCount];
     host->min_memory = [VZVirtualMachineConfiguration minimumAllowedMemorySize];

@@ -112,26 +112,26 @@ void vtz_cancel_on_queue(const struct vtz_call *call)
 
 #else /* an Intel Mac */
 
-static void refuse(const struct vtz_call *call)
+static void refuse(const struct vtz_call *call, enum vt_apple_feature feature)
 {
     struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
-    vtz_refuse(&outcome.failure, VTZ_FEATURE_MACOS_GUEST, NULL);
+    vtz_refuse(&outcome.failure, feature, NULL);
     vtz_finish_on_queue(call, &outcome);
 }
 
 void vtz_restore_image_on_queue(const struct vtz_call *call)
 {
-    refuse(call);
+    refuse(call, VT_APPLE_RESTORE_IMAGE);
 }
 
 void vtz_install_on_queue(const struct vtz_call *call)
 {
-    refuse(call);
+    refuse(call, VT_APPLE_INSTALL);
 }
 
 void vtz_cancel_on_queue(const struct vtz_call *call)
 {
-    refuse(call);
+    refuse(call, VT_APPLE_INSTALL);
 }
 
 BOOL vtz_is_installing_on_queue(void)

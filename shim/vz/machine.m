@@ -177,7 +177,7 @@ static BOOL add_provisioning(VZMacOSVirtualMachineStartOptions *options,
     (void)options;
     (void)wanted;
 #endif
-    vtz_refuse(failure, VTZ_FEATURE_PROVISIONING, "provisioning");
+    vtz_refuse(failure, VT_APPLE_PROVISIONING, "provisioning");
     return NO;
 }
 #endif
@@ -205,7 +205,8 @@ static void start_with_options(const struct vtz_call *call)
     }
 #endif
     else {
-        vtz_refuse(&outcome.failure, VTZ_FEATURE_RECOVERY, place);
+        vtz_refuse(&outcome.failure, call->provisioning ? VT_APPLE_PROVISIONING : VT_APPLE_RECOVERY,
+                   place);
     }
     vtz_finish_on_queue(call, &outcome);
 }
@@ -278,7 +279,7 @@ static BOOL can_save(struct vtz_failure *failure)
         return NO;
     }
 #endif
-    vtz_refuse(failure, VTZ_FEATURE_SAVE, NULL);
+    vtz_refuse(failure, VT_APPLE_SAVE_RESTORE, NULL);
     return NO;
 }
 

@@ -63,7 +63,7 @@ static VZNetworkDeviceAttachment *vmnet(const struct vtz_nic *nic, const char *p
 #else
     (void)nic;
 #endif
-    vtz_refuse(&out->failure, VTZ_FEATURE_VMNET, place);
+    vtz_refuse(&out->failure, VT_APPLE_VMNET, place);
     return nil;
 }
 

@@ -131,6 +131,7 @@ def check_image(mac, ran):
     equal(stat.S_IMODE((mac.image / "image.json").stat().st_mode), 0o600)
     equal((image["os"], image["arch"], image["disk"], image["disk_format"], image["auxiliary"]),
           ("macos", "aarch64", "disk.img", "raw", "auxiliary"))
+    equal(image["os_version"], json.loads((mac.image / "contents.json").read_text())["system"].split()[1])
     equal(image["ssh"]["host_key"], "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5")
     equal(sorted(path.name for path in mac.image.iterdir()),
           ["auxiliary", "contents.json", "disk.img", "id_ed25519", "image.json"])

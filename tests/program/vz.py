@@ -100,6 +100,46 @@ def test_it_never_answers():
     equal(code, "timeout", said)
 
 
+def test_a_host_that_is_too_old():
+    code, said, _ = start({"host": {"os_version": "10.15"}})
+    equal(code, "unsupported", said)
+    contains(said, "running a Linux guest needs macOS 11 on the host; this one has 10.15")
+    code, said, _ = start({"host": {"os_version": "Catalina"}})
+    equal(code, "invalid", said)
+    contains(said, "is no version of macOS")
+
+
+def test_a_guest_that_is_too_old():
+    """Refused before there is any helper, by the version that the image tells."""
+    with Home() as home:
+        image = home.work / "image"
+        image.mkdir()
+        for name in ("disk.img", "auxiliary"):
+            (image / name).write_bytes(b"\0" * 4096)
+
+        def said(version):
+            (image / "image.json").write_text(json.dumps({
+                "format": 1, "os": "macos", "arch": "aarch64", "memory": "4G", "disk": "disk.img",
+                "disk_format": "raw", "auxiliary": "auxiliary", "hardware_model": "TWFj"} | version))
+            run = home.run("run", home.suite("old.lua", f"""
+local vmtest = require "vmtest"
+function testIt()
+  local ok, err = pcall(vmtest.vm, {{ driver = "vz", image = "{image}", start = false,
+    shares = {{ {{ name = "src", path = "{home.work}" }} }} }})
+  local file <close> = assert(io.open("said", "w"))
+  file:write(ok and "made" or err.code .. ": " .. err.message)
+end
+"""), env={"VMTEST_VZ": STAND_IN})
+            equal(run.returncode, 0, run.stdout + run.stderr)
+            return (home.work / "said").read_text()
+
+        contains(said({"os_version": "12.6"}),
+                 "sharing folders by VirtioFS needs macOS 13 in the guest; this one has 12.6")
+        equal(said({"os_version": "13.0"}), "made")
+        equal(said({}), "made")
+        contains(said({"os_version": "Monterey"}), "invalid: ")
+
+
 def test_another_program():
     code, said, _ = start({}, helper="/bin/false")
     equal(code, "hypervisor", said)
@@ -385,7 +425,8 @@ def test_vms_that_stay():
 PARTS = {
     "stand_in": [test_there_is_none, test_another_version, test_no_json, test_too_many_machines,
                  test_a_machine_that_cannot_be, test_it_dies, test_it_crashes_after_a_while,
-                 test_it_never_answers, test_another_program],
+                 test_it_never_answers, test_a_host_that_is_too_old, test_a_guest_that_is_too_old,
+                 test_another_program],
     "guest": [test_a_killed_helper, test_reboots, test_a_killed_worker, test_nobody_left_to_end_it,
               test_disks, test_snapshots_that_do_not_fit, test_what_the_framework_refuses,
               test_vms_that_stay],

@@ -8,6 +8,7 @@ environment is a JSON object of what it is to do wrong.
   fail: [OP, ERROR]       tells the event `failed` some time after this request was carried out
   say: [OP, TEXT]         answers with these bytes
   silent: OP              never answers
+  host: OBJECT            what it tells of its host otherwise
 """
 import json
 import os
@@ -44,7 +45,7 @@ def carry_out(connection, request):
     reply = {"id": request["id"], "ok": op not in WRONG.get("refuse", {})}
     if reply["ok"]:
         state = AFTER.get(op) or state
-        reply |= HOST if op == "host" else {}
+        reply |= HOST | WRONG.get("host", {}) if op == "host" else {}
         reply |= {"machine_identifier": "bWFjaGluZQ==", "macs": ["02:00:00:11:22:33"]} if op == "create" else {}
         if op == "create":
             open(request["config"]["console"]["path"], "a").close()

@@ -9,8 +9,11 @@ import tempfile
 import time
 
 FAKE = os.environ.get("VMTEST_VZ_FAKE", "build/dev/tests/shim/vmtest-vz-fake")
+VMTEST = os.environ.get("VMTEST_PROGRAM", "build/dev/vmtest")
 SECONDS = float(os.environ.get("VMTEST_VZ_SECONDS", "30"))  # for whatever is waited for
 MIB = 1 << 20
+BAD, STATE, UNSUPPORTED, FILE, BUSY = 1, 2, 3, 4, 5
+VZ = {"domain": "VZErrorDomain"}
 
 
 class Failed(AssertionError):
@@ -40,8 +43,29 @@ class Folder(tempfile.TemporaryDirectory):
         return self.config(boot=boot, disks=[{"path": self / "disk", "bus": "virtio"}], **members)
 
 
+def catalogue():
+    """vmtest's catalogue of Apple's features, by name."""
+    words = [VMTEST, "features", "--host-version", "12", "--arch", "arm64", "--json"]
+    return {one["name"]: one for one in json.loads(subprocess.run(words, capture_output=True, check=True).stdout)}
+
+
 def b64(data):
     return base64.b64encode(data).decode()
+
+
+def ipsw(f, text):
+    with open(f / "ipsw", "w", encoding="utf-8") as file:
+        file.write(text)
+    return f / "ipsw"
+
+
+def check(what, *told):
+    if not what:
+        raise Failed(*told)
+
+
+def states(client):
+    return [e["state"] for e in client.events if e["event"] == "state"]
 
 
 class Client:

@@ -56,7 +56,7 @@ BUGS = [
     ("version_too_low", "devices.m", "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(14.0))",
      "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(13.0))", "darwin", "only available on macOS 14"),
     ("version_too_high", "devices.m", "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(14.0))",
-     "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(15.0))", "protocol test_every_feature_needs_its_version", "FAILED"),
+     "    case VTZ_BUS_NVME:\n        if (VTZ_HAS(15.0))", "versions", "nvme is refused below macOS 15"),
     ("no_version", "attach.m", "    if (VTZ_HAS(15.0)) {\n        VZUSBController *controller = [[vtz_machine_on_queue() "
      "usbControllers] firstObject];\n        id<", "    if (YES) {\n        VZUSBController *controller = "
      "[[vtz_machine_on_queue() usbControllers] firstObject];\n        id<", "darwin", "only available on macOS 15"),
@@ -120,6 +120,8 @@ def check(folder, name, what, how):
     if kind == "protocol":
         return run([sys.executable, HERE / "protocol.py", *tests], seconds=60,
                    VMTEST_VZ_FAKE=str(build(folder, name, how)), VMTEST_VZ_SECONDS="5")
+    if kind == "versions":
+        return run([sys.executable, HERE / "versions.py", folder / name])
     mode = "check" if kind == "darwin" else "analyze"
     return run([HERE / "darwin", mode, SHIM, how["doors"], ROOT, folder / name])
 

@@ -7,7 +7,6 @@
 #include "cli/doctor.h"
 #include "core/json.h"
 #include "vmtest/apple.h"
-#include "vz/feature.h"
 
 static struct vt_macos_version version(const char *text)
 {
@@ -289,52 +288,13 @@ static void test_doctor(void **state)
     json_decref(r.lines);
 }
 
-/* The helper refuses by a table of its own, which has the same versions. */
-static void test_the_helper_knows_the_same_versions(void **state)
-{
-    static const enum vt_apple_feature same[VTZ_FEATURES_] = {
-        [VTZ_FEATURE_MACOS_GUEST] = VT_APPLE_MACOS_GUEST,
-        [VTZ_FEATURE_EFI] = VT_APPLE_EFI,
-        [VTZ_FEATURE_MACHINE_IDENTIFIER] = VT_APPLE_GENERIC_IDENTIFIER,
-        [VTZ_FEATURE_SCREEN] = VT_APPLE_LINUX_SCREEN,
-        [VTZ_FEATURE_DISK_ID] = VT_APPLE_DISK_ID,
-        [VTZ_FEATURE_USB_DISK] = VT_APPLE_USB_STORAGE,
-        [VTZ_FEATURE_NVME] = VT_APPLE_NVME,
-        [VTZ_FEATURE_NBD] = VT_APPLE_NBD,
-        [VTZ_FEATURE_AUTOMOUNT] = VT_APPLE_AUTOMOUNT,
-        [VTZ_FEATURE_ROSETTA] = VT_APPLE_ROSETTA,
-        [VTZ_FEATURE_CLIPBOARD] = VT_APPLE_CLIPBOARD,
-        [VTZ_FEATURE_RECOVERY] = VT_APPLE_RECOVERY,
-        [VTZ_FEATURE_SAVE] = VT_APPLE_SAVE_RESTORE,
-        [VTZ_FEATURE_NESTED] = VT_APPLE_NESTED,
-        [VTZ_FEATURE_USB_HOTPLUG] = VT_APPLE_USB_HOTPLUG,
-        [VTZ_FEATURE_VMNET] = VT_APPLE_VMNET,
-        [VTZ_FEATURE_PROVISIONING] = VT_APPLE_PROVISIONING,
-    };
-    (void)state;
-    for (unsigned i = 0; i < VTZ_FEATURES_; i++) {
-        const struct vtz_feature_info *helper = &vtz_features[i];
-        const struct vt_apple_feature_info *ours = vt_apple_feature_info(same[i]);
-        struct vt_macos_version host, its = {{helper->major, helper->minor, 0}};
-        assert_int_equal(vt_macos_version_parse(ours->host, &host, NULL), VT_OK);
-        /* macOS guests are there from 12 on; the helper opens their auxiliary storage by a call of
-         * 13 */
-        int order = vt_macos_version_compare(&its, &host);
-        if (i == VTZ_FEATURE_MACOS_GUEST ? order <= 0 : order != 0)
-            fail_msg("%s: macOS %d.%d in the helper, %s in the catalogue", helper->name,
-                     helper->major, helper->minor, ours->host);
-        if (helper->apple_silicon && ours->on_x86_64)
-            fail_msg("%s: Apple silicon in the helper alone", helper->name);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions), cmocka_unit_test(test_no_versions),
         cmocka_unit_test(test_facts),    cmocka_unit_test(test_reasons),
         cmocka_unit_test(test_names),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_doctor),   cmocka_unit_test(test_the_helper_knows_the_same_versions),
+        cmocka_unit_test(test_doctor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

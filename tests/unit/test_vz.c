@@ -6,6 +6,7 @@
 
 #include "driver/vz/client.h"
 #include "driver/vz/fault.h"
+#include "driver/vz/features.h"
 #include "driver/vz/host.h"
 #include "driver/vz/leases.h"
 
@@ -232,6 +233,83 @@ static void test_versions(void **state)
     assert_true(vt_vz_compare_versions("15.0", "15") == 0);
 }
 
+/* --- what a VM asks for, against the catalogue --- */
+
+static const struct vt_disk an_nvme = {.name = "d", .bus = VT_DISK_NVME, .size = 1 << 20},
+                            a_usb = {.name = "d", .bus = VT_DISK_USB, .size = 1 << 20},
+                            a_virtio = {.name = "d", .size = 1 << 20},
+                            an_nbd = {.name = "d", .url = "nbd://localhost"};
+static const struct vt_share a_share = {.name = "src", .path = "/src"};
+
+/* `told` NULL: it is allowed. */
+static const struct {
+    const char *os, *guest, *host;
+    bool kernel, iso;
+    const struct vt_disk *disk;
+    const struct vt_share *share;
+    const char *told;
+} asked[] = {
+    {"linux", .kernel = true, .host = "11.0"},
+    {"linux", .kernel = true, .host = "10.15", .told = "running a Linux guest needs macOS 11"},
+    {"linux", .host = "12.7",
+     .told = "booting by EFI needs macOS 13 on the host; this one has 12.7"},
+    {"linux", .host = "13.0"},
+    {"linux", .kernel = true, .host = "12.7", .iso = true, .told = "a disk on USB needs macOS 13"},
+    {"linux", .kernel = true, .host = "12.7", .disk = &a_usb,
+     .told = "a disk on USB needs macOS 13"},
+    {"linux", .kernel = true, .host = "13.6", .disk = &an_nvme,
+     .told = "NVMe controller needs macOS 14"},
+    {"linux", .kernel = true, .host = "14.0", .disk = &an_nvme},
+    {"linux", .kernel = true, .host = "13.6", .disk = &an_nbd,
+     .told = "an NBD server needs macOS 14"},
+    {"linux", .kernel = true, .host = "12.2", .disk = &a_virtio,
+     .told = "naming a disk to its guest needs macOS 12.3"},
+    {"linux", .kernel = true, .host = "12.3", .disk = &a_virtio},
+    {"linux", .kernel = true, .host = "11.7", .share = &a_share,
+     .told = "VirtioFS needs macOS 12 on the host"},
+    {"linux", .kernel = true, .guest = "5.0", .share = &a_share}, /* no macOS */
+    {"macos", .host = "11.7", .told = "running a macOS guest needs macOS 12 on the host"},
+    {"macos", .host = "12.0", .guest = "12.0"},
+    {"macos", .guest = "11.6",
+     .told = "running a macOS guest needs macOS 12 in the guest; this one has 11.6"},
+    {"macos", .guest = "12.6", .share = &a_share,
+     .told = "VirtioFS needs macOS 13 in the guest; this one has 12.6"},
+    {"macos", .guest = "13.0", .share = &a_share, .host = "99"},
+    {"macos", .share = &a_share, .host = "99"},
+    {"macos", .guest = "15.0", .disk = &an_nvme,
+     .told = "NVMe controller is there for Linux guests alone"},
+    {"macos", .guest = "Monterey", .told = "is no version of macOS"},
+};
+
+static void test_what_the_catalogue_refuses(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        char os[] = "linux", version[16] = "", kernel[] = "/k", iso[] = "/i";
+        snprintf(os, sizeof os, "%s", asked[i].os);
+        snprintf(version, sizeof version, "%s", asked[i].guest ? asked[i].guest : "");
+        const struct vt_image image = {.os = os,
+                                       .os_version = asked[i].guest ? version : NULL,
+                                       .kernel = asked[i].kernel ? kernel : NULL,
+                                       .iso = asked[i].iso ? iso : NULL};
+        const struct vt_vm_config config = {.name = "one",
+                                            .image = &image,
+                                            .disks = asked[i].disk,
+                                            .disk_count = asked[i].disk != NULL,
+                                            .shares = asked[i].share,
+                                            .share_count = asked[i].share != NULL};
+        json_t *host = asked[i].host
+                           ? json_pack("{s:s, s:s}", "os_version", asked[i].host, "arch", "arm64")
+                           : NULL;
+        struct vt_error err = VT_ERROR_INIT;
+        enum vt_code code = vt_vz_features_check(&config, host, &err);
+        json_decref(host);
+        if (!code != !asked[i].told || (asked[i].told && (!strstr(err.message, asked[i].told) ||
+                                                          !strstr(err.message, "VM one: "))))
+            fail_msg("%zu: %s", i, err.message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_leases),
         cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_what_the_catalogue_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

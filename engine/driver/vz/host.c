@@ -13,6 +13,7 @@
 #include "core/fs.h"
 #include "core/json.h"
 #include "driver/vz/digest.h"
+#include "driver/vz/features.h"
 #include "driver/vz/machine.h"
 
 #define OP "vm.start"
@@ -85,7 +86,8 @@ enum vt_code vt_vz_host_check(const struct vt_vz *vz, struct vt_error *err)
                        "VM %s: the image \"%s\" is for %s; the Virtualization framework runs "
                        "guests of its host's architecture alone, %s",
                        vz->config->name, image->name, image->arch, arch);
-    return check_bridges(vz, err);
+    enum vt_code code = vt_vz_features_check(vz->config, vz->host, err);
+    return code ? code : check_bridges(vz, err);
 }
 
 void vt_vz_host_id(char out[65])

@@ -9,6 +9,7 @@
 #include "core/sys.h"
 #include "driver/vz/console.h"
 #include "driver/vz/disks.h"
+#include "driver/vz/features.h"
 #include "driver/vz/host.h"
 #include "driver/vz/machine.h"
 #include "driver/vz/save.h"
@@ -78,7 +79,9 @@ static enum vt_code check_config(const struct vt_vm_config *c, struct vt_error *
                        "VM %s: the vz driver has no choice of acceleration (\"%s\")", c->name,
                        c->accel);
     enum vt_code code = check_image(c, err);
-    return code ? code : vt_vz_disks_check(c, err);
+    if (!code)
+        code = vt_vz_disks_check(c, err);
+    return code ? code : vt_vz_features_check(c, NULL, err);
 }
 
 static void free_instance(struct vt_vz *vz)

@@ -11,11 +11,12 @@
 #include "vmtest/error.h"
 
 struct vt_image {
-    char *name;    /* without its version */
-    char *version; /* or NULL: a folder outside the store */
-    char *dir;     /* absolute path of its folder */
-    char *os;      /* "linux", "macos", … as the image says */
-    char *arch;    /* "x86_64", "aarch64" */
+    char *name;       /* without its version */
+    char *version;    /* or NULL: a folder outside the store */
+    char *dir;        /* absolute path of its folder */
+    char *os;         /* "linux", "macos", … as the image says */
+    char *arch;       /* "x86_64", "aarch64" */
+    char *os_version; /* of macOS: "15.5"; NULL: the image does not say */
 
     /* Direct kernel boot: kernel set. Disk boot: disk set. Both: kernel with a root disk. */
     char *kernel, *initrd, *append; /* absolute paths; kernel command line */

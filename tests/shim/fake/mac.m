@@ -51,6 +51,10 @@ READS(NSData *, dataRepresentation)
 @end
 
 @implementation VZMacAuxiliaryStorage
+- (instancetype)initWithContentsOfURL:(NSURL *)url
+{
+    return [self initWithURL:url];
+}
 - (instancetype)initWithURL:(NSURL *)url
 {
     fake_need(url, _cmd);

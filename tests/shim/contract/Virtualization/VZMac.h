@@ -29,6 +29,7 @@ typedef NS_OPTIONS(NSUInteger, VZMacAuxiliaryStorageInitializationOptions) {
 API_AVAILABLE(macos(12.0))
 @interface VZMacAuxiliaryStorage : VZ_ROOT
 VZ_NO_INIT;
+- (instancetype)initWithContentsOfURL:(NSURL *)URL; /* the older name */
 - (instancetype)initWithURL:(NSURL *)URL API_AVAILABLE(macos(13.0));
 - (nullable instancetype)initCreatingStorageAtURL:(NSURL *)URL
                                     hardwareModel:(VZMacHardwareModel *)hardwareModel

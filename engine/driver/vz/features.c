@@ -1,0 +1,55 @@
+#include "driver/vz/features.h"
+
+#include <string.h>
+
+#include "core/json.h"
+#include "vmtest/apple.h"
+
+#define OP "vm.start"
+
+/* What every macOS with virtual machines has (NAT, a serial port, …) needs no asking. */
+struct wanted {
+    bool of[VT_APPLE_FEATURE_COUNT_];
+};
+
+static void add_boot(struct wanted *w, const struct vt_image *image)
+{
+    bool macos = !strcmp(image->os, "macos");
+    w->of[macos ? VT_APPLE_MACOS_GUEST : VT_APPLE_LINUX_GUEST] = true;
+    w->of[VT_APPLE_EFI] = !macos && !image->kernel;
+    w->of[VT_APPLE_USB_STORAGE] = image->iso != NULL;
+}
+
+static void add_disk(struct wanted *w, const struct vt_disk *disk)
+{
+    static const enum vt_apple_feature of_bus[] = {[VT_DISK_VIRTIO] = VT_APPLE_DISK_ID,
+                                                   [VT_DISK_NVME] = VT_APPLE_NVME,
+                                                   [VT_DISK_USB] = VT_APPLE_USB_STORAGE};
+    w->of[of_bus[disk->bus]] = true;
+    if (disk->url)
+        w->of[VT_APPLE_NBD] = true;
+}
+
+enum vt_code vt_vz_features_check(const struct vt_vm_config *config, const json_t *host,
+                                  struct vt_error *err)
+{
+    struct wanted wanted = {.of = {false}};
+    const struct vt_apple_place place = {.host_version = vt_json_str(host, "os_version", NULL),
+                                         .arch = vt_json_str(host, "arch", NULL),
+                                         .guest_os = config->image->os,
+                                         .guest_version = config->image->os_version};
+    add_boot(&wanted, config->image);
+    for (size_t i = 0; i < config->disk_count; i++)
+        add_disk(&wanted, &config->disks[i]);
+    wanted.of[VT_APPLE_VIRTIOFS] = config->share_count > 0;
+    for (enum vt_apple_feature f = 0; f < VT_APPLE_FEATURE_COUNT_; f++) {
+        struct vt_error why = VT_ERROR_INIT;
+        if (!wanted.of[f] || vt_apple_supports(f, &place, &why) == VT_OK)
+            continue;
+        vt_fail(err, why.code, OP, "VM %s: %s", config->name, why.message);
+        if (why.hint[0])
+            vt_hint(err, "%s", why.hint);
+        return why.code;
+    }
+    return VT_OK;
+}

@@ -52,6 +52,11 @@ JSON = [
     {"RequestType": "InstallProfile", "Payload": {"$data": "AAE="}}, {"at": {"$date": "2026-01-31T12:00:00Z"}},
     CHAIN,
 ]
+QMP_HELLO = b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 1}}, "capabilities": []}}\n'
+QMP = [b'{"event": "STOP", "data": {}}\n{"return": {}, "id": 2}\n{"id": 1, "error": {"desc": "no"}}\n',
+       b'{"id": 1, "return": "TCP[HOST_FORWARD]  12 127.0.0.1  4022  10.0.2.15  22\\r\\n"}\n']
+VZ = [b'{"event": "state", "state": "paused"}\n{"id": 2, "ok": true}\n'
+      b'{"id": 1, "ok": false, "error": {"domain": "VZErrorDomain", "code": 6, "message": "no"}}\n']
 SCHEMA = """payload:
   payloadtype: org.example.x
   supportedOS:
@@ -110,6 +115,7 @@ def make():
     return {
         "plist": plists([VALUES, *COMMANDS]) + profiles,
         "cms": messages,
+        "monitor": [b"\1" + m for m in QMP] + [b"\3" + m for m in VZ] + [b"\0" + QMP_HELLO + QMP[0]],
         "profile": profiles + messages[:1] + plists(plistlib.loads(p) for p in profiles),
         "device": [b"\0" + c for c in commands] + [b"\1" + p for p in profiles],
         "mdm_checkin": plists(dict(c, UDID="D") for c in CHECK_INS),

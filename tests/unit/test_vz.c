@@ -1,4 +1,4 @@
-/* The vz driver without any VM: the protocol's client, what errors become, leases of macOS. */
+/* The vz driver without any VM: the helper's dialect, what errors become, leases of macOS. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -15,12 +15,11 @@
     "\"none\"}\n"
 
 struct heard {
-    struct vt_vz_client *client;
+    struct vt_monitor *client;
     char written[4096];
     int hellos, events, broken, replies;
     char event[32], state[32];
     struct vt_error why; /* of the last refusal, or of what was broken */
-    bool free_at_event;
 };
 
 static void on_write(const char *data, size_t n, void *user)
@@ -45,8 +44,6 @@ static void on_event(const char *name, const json_t *event, void *user)
     (void)event;
     h->events++;
     snprintf(h->event, sizeof h->event, "%s", name);
-    if (h->free_at_event)
-        vt_vz_client_free(h->client);
 }
 
 static void on_broken(const struct vt_error *why, void *user)
@@ -69,15 +66,15 @@ static void on_reply(const json_t *reply, const struct vt_error *why, void *user
 
 static void begin(struct heard *h)
 {
-    const struct vt_vz_client_handler handler = {
-        .write = on_write, .hello = on_hello, .event = on_event, .broken = on_broken, .user = h};
+    const struct vt_monitor_handler handler = {
+        .write = on_write, .greeted = on_hello, .event = on_event, .broken = on_broken, .user = h};
     memset(h, 0, sizeof *h);
-    h->client = vt_vz_client_new(&handler);
+    h->client = vt_monitor_new(&vt_vz_client, &handler);
 }
 
 static void feed(struct heard *h, const char *text)
 {
-    vt_vz_client_feed(h->client, text, strlen(text));
+    vt_monitor_feed(h->client, text, strlen(text));
 }
 
 static void test_requests_and_replies(void **state)
@@ -86,46 +83,25 @@ static void test_requests_and_replies(void **state)
     (void)state;
     begin(&h);
     for (const char *c = HELLO; *c; c++) /* in whatever pieces it comes */
-        vt_vz_client_feed(h.client, c, 1);
+        vt_monitor_feed(h.client, c, 1);
     assert_int_equal(h.hellos, 1);
-    vt_vz_client_request(h.client, "pause", NULL, on_reply, &h);
-    vt_vz_client_request(h.client, "save", json_pack("{s:s}", "path", "/x"), on_reply, &h);
-    assert_string_equal(h.written, "{\"id\":0,\"op\":\"pause\"}\n"
-                                   "{\"id\":1,\"op\":\"save\",\"path\":\"/x\"}\n");
+    vt_monitor_request(h.client, "pause", NULL, on_reply, &h);
+    vt_monitor_request(h.client, "save", json_pack("{s:s}", "path", "/x"), on_reply, &h);
+    assert_string_equal(h.written, "{\"id\":1,\"op\":\"pause\"}\n"
+                                   "{\"id\":2,\"op\":\"save\",\"path\":\"/x\"}\n");
     feed(&h, "{\"event\": \"state\", \"state\": \"paused\"}\n"
-             "{\"id\": 1, \"ok\": true, \"state\": \"saving\"}\n");
+             "{\"id\": 2, \"ok\": true, \"state\": \"saving\"}\n");
     assert_string_equal(h.event, "state");
     assert_int_equal(h.replies, 1); /* that of the later one */
     assert_string_equal(h.state, "saving");
     feed(&h,
-         "{\"id\": 0, \"ok\": false, \"state\": \"paused\", \"error\": {\"domain\": \"vmtest\", "
+         "{\"id\": 1, \"ok\": false, \"state\": \"paused\", \"error\": {\"domain\": \"vmtest\", "
          "\"code\": 2, \"message\": \"it is paused\"}}\n");
     assert_int_equal(h.replies, 2);
     assert_int_equal(h.why.code, VT_ESTATE);
     assert_non_null(strstr(h.why.message, "\"pause\": it is paused"));
     assert_int_equal(h.broken, 0);
-    vt_vz_client_free(h.client);
-}
-
-static void test_forgotten_and_failed(void **state)
-{
-    struct heard h, other;
-    (void)state;
-    begin(&h);
-    memset(&other, 0, sizeof other);
-    feed(&h, HELLO);
-    vt_vz_client_request(h.client, "start", NULL, on_reply, &other);
-    vt_vz_client_request(h.client, "state", NULL, on_reply, &h);
-    vt_vz_client_forget(h.client, &other);
-    struct vt_error gone = VT_ERROR_INIT;
-    vt_fail(&gone, VT_EGUEST, "vm", "gone");
-    vt_vz_client_fail(h.client, &gone);
-    assert_int_equal(other.replies, 0);
-    assert_int_equal(h.replies, 1);
-    assert_int_equal(h.why.code, VT_EGUEST);
-    h.free_at_event = true;
-    feed(&h, "{\"event\": \"stopped\"}\n{\"event\": \"stopped\"}\n");
-    assert_int_equal(h.events, 1); /* nothing after it was freed */
+    vt_monitor_free(h.client);
 }
 
 static void test_broken(void **state)
@@ -148,25 +124,8 @@ static void test_broken(void **state)
         assert_int_equal(h.broken, 1);
         assert_int_equal(h.why.code, VT_EPROTO);
         assert_non_null(strstr(h.why.message, cases[i].why));
-        vt_vz_client_free(h.client);
+        vt_monitor_free(h.client);
     }
-}
-
-static void test_too_long_a_line(void **state)
-{
-    static char much[65536];
-    struct heard h;
-    (void)state;
-    begin(&h);
-    memset(much, ' ', sizeof much);
-    feed(&h, HELLO);
-    for (size_t n = 0; n < VT_VZ_LINE_MAX && !h.broken; n += sizeof much)
-        vt_vz_client_feed(h.client, much, sizeof much);
-    assert_int_equal(h.broken, 0);
-    vt_vz_client_feed(h.client, much, 1);
-    assert_int_equal(h.broken, 1);
-    assert_non_null(strstr(h.why.message, "too long"));
-    vt_vz_client_free(h.client);
 }
 
 static void test_another_version(void **state)
@@ -179,7 +138,7 @@ static void test_another_version(void **state)
     assert_int_equal(h.why.code, VT_EPROTO);
     assert_non_null(strstr(h.why.message, "speaks version 2"));
     assert_true(h.why.hint[0]);
-    vt_vz_client_free(h.client);
+    vt_monitor_free(h.client);
 }
 
 static void test_faults(void **state)
@@ -314,9 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_and_replies),
-        cmocka_unit_test(test_forgotten_and_failed),
         cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_too_long_a_line),
         cmocka_unit_test(test_another_version),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_leases),

@@ -78,8 +78,6 @@ static void on_status(const json_t *result, const struct vt_error *failed, void 
     struct vt_op *op = q->attach_op;
     q->attach_op = NULL;
     q->saved = !strcmp(status, "postmigrate");
-    vt_free(q->version);
-    q->version = vt_strdup(vt_qmp_version(q->qmp));
     vt_vm_attached(q->vm, !running);
     vt_op_succeed(op, NULL);
 }
@@ -94,7 +92,7 @@ static void on_capabilities(const json_t *result, const struct vt_error *why, vo
     if (why)
         attach_fail(q, why);
     else
-        vt_qmp_command(q->qmp, "query-status", NULL, on_status, q);
+        vt_monitor_request(q->qmp, "query-status", NULL, on_status, q);
 }
 
 void vt_qemu_attach(void *instance, struct vt_op *op)
@@ -108,5 +106,5 @@ void vt_qemu_attach(void *instance, struct vt_op *op)
         return;
     }
     vt_timer_set(&q->greeting, q->loop, GREETING_S, on_greeting_late, q);
-    vt_qmp_command(q->qmp, "qmp_capabilities", NULL, on_capabilities, q);
+    vt_monitor_request(q->qmp, "qmp_capabilities", NULL, on_capabilities, q);
 }

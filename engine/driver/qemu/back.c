@@ -38,7 +38,7 @@ static void end(struct vt_qemu_back *self)
         vt_op_forget(q->inner);
     q->inner = NULL;
     if (q->qmp)
-        vt_qmp_forget(q->qmp, self);
+        vt_monitor_forget(q->qmp, self);
     for (size_t i = 0; self->layers && i < q->disk_count; i++)
         vt_args_free(&self->layers[i]);
     vt_free(self->layers);
@@ -84,7 +84,7 @@ static void on_forwarded(struct vt_qemu *q, const struct vt_error *why)
     if (why->code)
         vt_qemu_back_fail(q, why);
     else if (strcmp(vt_json_str(self->facts, "state", ""), "paused") != 0)
-        vt_qmp_command(q->qmp, "cont", NULL, on_running, self);
+        vt_monitor_request(q->qmp, "cont", NULL, on_running, self);
     else
         succeed(self);
 }
@@ -98,8 +98,6 @@ static void advance(struct vt_qemu_back *self)
         struct vt_error why = self->error;
         vt_qemu_back_fail(q, &why);
     } else if (self->arrived) {
-        vt_free(q->version);
-        q->version = vt_strdup(vt_qmp_version(q->qmp));
         vt_qemu_forwards_open(q, on_forwarded);
     }
 }
@@ -128,7 +126,7 @@ static void on_reply(const json_t *result, const struct vt_error *why, void *use
 static void ask(struct vt_qemu_back *self, const char *name, json_t *args)
 {
     self->pending++;
-    vt_qmp_command(self->q->qmp, name, args, on_reply, self);
+    vt_monitor_request(self->q->qmp, name, args, on_reply, self);
 }
 
 static enum vt_code launch(struct vt_qemu_back *self, struct vt_error *err)

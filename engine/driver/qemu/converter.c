@@ -14,7 +14,7 @@ struct vt_qemu_converter {
     struct vt_qemu_converter_handler handler;
     void *user;
     struct vt_qemu_process *process;
-    struct vt_qmp *qmp;
+    struct vt_monitor *qmp;
     int slot;
     char *folder, *log;
 };
@@ -27,11 +27,11 @@ static void on_write(const char *data, size_t n, void *user)
         vt_qemu_process_write(c->process, data, n);
 }
 
-static void on_event(const char *name, const json_t *data, void *user)
+static void on_event(const char *name, const json_t *event, void *user)
 {
     struct vt_qemu_converter *c = user;
     if (!strcmp(name, "MIGRATION"))
-        c->handler.migration(vt_json_str(data, "status", ""), c->user);
+        c->handler.migration(vt_json_str(json_object_get(event, "data"), "status", ""), c->user);
 }
 
 static void on_broken(const struct vt_error *why, void *user)
@@ -43,7 +43,7 @@ static void on_broken(const struct vt_error *why, void *user)
 static void on_qmp(const char *data, size_t n, void *user)
 {
     struct vt_qemu_converter *c = user;
-    vt_qmp_feed(c->qmp, data, n);
+    vt_monitor_feed(c->qmp, data, n);
 }
 
 static void on_console(const char *data, size_t n, void *user)
@@ -132,7 +132,7 @@ struct vt_qemu_converter *vt_qemu_converter_start(struct vt_qemu *q,
                                                   void *user, struct vt_error *err)
 {
     struct vt_qemu_converter *c = vt_calloc(1, sizeof *c);
-    const struct vt_qmp_handler qmp = {
+    const struct vt_monitor_handler qmp = {
         .write = on_write, .event = on_event, .broken = on_broken, .user = c};
     c->handler = *handler;
     c->user = user;
@@ -143,8 +143,8 @@ struct vt_qemu_converter *vt_qemu_converter_start(struct vt_qemu *q,
         vt_qemu_converter_free(c);
         return NULL;
     }
-    c->qmp = vt_qmp_new(&qmp);
-    vt_qmp_command(c->qmp, "qmp_capabilities", NULL, on_capabilities, c);
+    c->qmp = vt_monitor_new(&vt_qmp, &qmp);
+    vt_monitor_request(c->qmp, "qmp_capabilities", NULL, on_capabilities, c);
     return c;
 }
 
@@ -152,7 +152,7 @@ void vt_qemu_converter_free(struct vt_qemu_converter *c)
 {
     if (!c)
         return;
-    vt_qmp_free(c->qmp);
+    vt_monitor_free(c->qmp);
     vt_qemu_process_free(c->process, false);
     vt_remove_tree(c->folder, NULL);
     vt_free(c->folder);
@@ -160,7 +160,7 @@ void vt_qemu_converter_free(struct vt_qemu_converter *c)
     vt_free(c);
 }
 
-struct vt_qmp *vt_qemu_converter_qmp(const struct vt_qemu_converter *c)
+struct vt_monitor *vt_qemu_converter_qmp(const struct vt_qemu_converter *c)
 {
     return c->qmp;
 }

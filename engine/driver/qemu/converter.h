@@ -21,7 +21,7 @@ struct vt_qemu_converter *vt_qemu_converter_start(struct vt_qemu *q,
 /* Kills and frees it (NULL: nothing); also from within its own callbacks. */
 void vt_qemu_converter_free(struct vt_qemu_converter *converter);
 
-struct vt_qmp *vt_qemu_converter_qmp(const struct vt_qemu_converter *converter);
+struct vt_monitor *vt_qemu_converter_qmp(const struct vt_qemu_converter *converter);
 long vt_qemu_converter_pid(const struct vt_qemu_converter *converter);
 const char *vt_qemu_converter_folder(const struct vt_qemu_converter *converter);
 

@@ -121,10 +121,10 @@ static void refused(struct vt_qemu *q, const char *text, struct vt_error *why)
 }
 
 /* The human monitor is the only way to add forwards; its commands hold nothing but numbers. */
-static void monitor(struct vt_qemu *q, const char *line, vt_qmp_reply_fn fn)
+static void monitor(struct vt_qemu *q, const char *line, vt_monitor_reply_fn fn)
 {
-    vt_qmp_command(q->qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line), fn,
-                   q);
+    vt_monitor_request(q->qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line),
+                       fn, q);
 }
 
 static void on_table(const json_t *result, const struct vt_error *failed, void *user)

@@ -44,7 +44,7 @@ struct vt_qemu {
     vt_qemu_forwards_fn forwards_done;
 
     struct vt_qemu_process *process; /* NULL while none runs */
-    struct vt_qmp *qmp;
+    struct vt_monitor *qmp;
 
     struct vt_qemu_shot *shot; /* under way, or NULL */
     struct vt_qemu_keys *keys;

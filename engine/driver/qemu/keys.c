@@ -214,19 +214,19 @@ struct vt_qemu_keys {
     struct vt_timer timer;
 };
 
-static void press(struct vt_qemu_keys *k, const struct event *e, vt_qmp_reply_fn fn)
+static void press(struct vt_qemu_keys *k, const struct event *e, vt_monitor_reply_fn fn)
 {
-    vt_qmp_command(k->q->qmp, "input-send-event",
-                   json_pack("{s:[{s:s, s:{s:b, s:{s:s, s:s}}}]}", "events", "type", "key", "data",
-                             "down", e->down, "key", "type", "qcode", "data", e->key),
-                   fn, k);
+    vt_monitor_request(k->q->qmp, "input-send-event",
+                       json_pack("{s:[{s:s, s:{s:b, s:{s:s, s:s}}}]}", "events", "type", "key",
+                                 "data", "down", e->down, "key", "type", "qcode", "data", e->key),
+                       fn, k);
 }
 
 static void free_keys(struct vt_qemu_keys *k)
 {
     k->q->keys = NULL;
     if (k->q->qmp)
-        vt_qmp_forget(k->q->qmp, k);
+        vt_monitor_forget(k->q->qmp, k);
     vt_timer_clear(&k->timer);
     vt_free(k->events);
     vt_free(k);
@@ -285,8 +285,8 @@ static void on_status(const json_t *result, const struct vt_error *why, void *us
 
 static void look(struct vt_qemu_keys *k)
 {
-    vt_qmp_command(k->q->qmp, "human-monitor-command",
-                   json_pack("{s:s}", "command-line", "i/b 0x64"), on_status, k);
+    vt_monitor_request(k->q->qmp, "human-monitor-command",
+                       json_pack("{s:s}", "command-line", "i/b 0x64"), on_status, k);
 }
 
 static void on_pressed(const json_t *result, const struct vt_error *why, void *user)

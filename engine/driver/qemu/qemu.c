@@ -114,7 +114,7 @@ static void destroy(void *instance, bool leave_running)
     vt_qemu_save_forget(q, NULL);
     vt_qemu_back_forget(q, NULL);
     if (q->qmp)
-        vt_qmp_fail(q->qmp, &gone);
+        vt_monitor_fail(q->qmp, &gone);
     vt_qemu_drop_process(q, leave_running);
     if (start_op)
         vt_op_fail(start_op, &gone);
@@ -150,26 +150,9 @@ static bool supports(void *instance, enum vt_capability cap, struct vt_error *wh
     }
 }
 
-/* Ends the operation with what QEMU replied. */
-static void on_reply(const json_t *result, const struct vt_error *why, void *user)
-{
-    struct vt_op *op = user;
-    (void)result;
-    if (why)
-        vt_op_fail(op, why);
-    else
-        vt_op_succeed(op, NULL);
-}
-
 static void command(struct vt_qemu *q, const char *name, struct vt_op *op)
 {
-    struct vt_error why = VT_ERROR_INIT;
-    if (q->qmp) {
-        vt_qmp_command(q->qmp, name, NULL, on_reply, op);
-        return;
-    }
-    vt_fail(&why, VT_ESTATE, "vm", "VM %s does not run", q->config->name);
-    vt_op_fail(op, &why);
+    vt_monitor_request_op(q->qmp, name, op, q->config->name);
 }
 
 static void stop(void *instance, struct vt_op *op)
@@ -220,7 +203,7 @@ static void forget(void *instance, struct vt_op *op)
     vt_qemu_save_forget(q, op);
     vt_qemu_back_forget(q, op);
     if (q->qmp)
-        vt_qmp_forget(q->qmp, op);
+        vt_monitor_forget(q->qmp, op);
 }
 
 static double time_scale(void *instance)

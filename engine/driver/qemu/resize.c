@@ -18,7 +18,7 @@ static void drop(struct vt_qemu_resize *r)
 {
     r->q->resize = NULL;
     if (r->q->qmp)
-        vt_qmp_forget(r->q->qmp, r);
+        vt_monitor_forget(r->q->qmp, r);
     vt_free(r->node);
     vt_free(r);
 }
@@ -60,9 +60,10 @@ static void on_nodes(const json_t *nodes, const struct vt_error *failed, void *u
     if (why.code)
         finish(r, &why);
     else
-        vt_qmp_command(q->qmp, "block_resize",
-                       json_pack("{s:s, s:I}", "node-name", r->node, "size", (json_int_t)r->size),
-                       on_resized, r);
+        vt_monitor_request(
+            q->qmp, "block_resize",
+            json_pack("{s:s, s:I}", "node-name", r->node, "size", (json_int_t)r->size), on_resized,
+            r);
 }
 
 static const struct vt_disk *find_disk(const struct vt_qemu *q, const char *name)
@@ -109,8 +110,8 @@ void vt_qemu_resize_disk(void *instance, const char *name, uint64_t size, struct
         vt_qemu_disk_top(&q->disks[0], node);
     q->resize = vt_calloc(1, sizeof *q->resize);
     *q->resize = (struct vt_qemu_resize){.q = q, .op = op, .node = vt_strdup(node), .size = size};
-    vt_qmp_command(q->qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), on_nodes,
-                   q->resize);
+    vt_monitor_request(q->qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), on_nodes,
+                       q->resize);
 }
 
 void vt_qemu_resize_forget(struct vt_qemu *q, const struct vt_op *op)

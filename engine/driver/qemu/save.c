@@ -50,7 +50,7 @@ static void end(struct vt_qemu_save *self)
     if (self->files)
         vt_op_forget(self->files);
     if (q->qmp)
-        vt_qmp_forget(q->qmp, self);
+        vt_monitor_forget(q->qmp, self);
     vt_qemu_converter_free(self->converter);
     q->save = NULL;
     vt_free(self->dir);
@@ -65,7 +65,8 @@ static void thaw(struct vt_qemu_save *self)
     for (size_t i = 0; q->qmp && i < q->disk_count; i++) {
         char top[VT_QEMU_NODE_MAX];
         vt_qemu_disk_top(&q->disks[i], top);
-        vt_qmp_command(q->qmp, "blockdev-del", json_pack("{s:s}", "node-name", top), NULL, NULL);
+        vt_monitor_request(q->qmp, "blockdev-del", json_pack("{s:s}", "node-name", top), NULL,
+                           NULL);
     }
     vt_qemu_disks_pop(q);
 }
@@ -77,9 +78,9 @@ static void let_go(struct vt_qemu_save *self)
     if (!self->held || !q->qmp)
         return;
     if (self->migrates)
-        vt_qmp_command(q->qmp, "migrate_cancel", NULL, NULL, NULL);
+        vt_monitor_request(q->qmp, "migrate_cancel", NULL, NULL, NULL);
     if (self->resume)
-        vt_qmp_command(q->qmp, "cont", NULL, NULL, NULL);
+        vt_monitor_request(q->qmp, "cont", NULL, NULL, NULL);
     else
         q->saved = self->done_migrating;
 }
@@ -122,20 +123,20 @@ static void on_reply(const json_t *result, const struct vt_error *why, void *use
     advance(self);
 }
 
-static void ask(struct vt_qemu_save *self, struct vt_qmp *qmp, const char *name, json_t *args)
+static void ask(struct vt_qemu_save *self, struct vt_monitor *qmp, const char *name, json_t *args)
 {
     self->pending++;
-    vt_qmp_command(qmp, name, args, on_reply, self);
+    vt_monitor_request(qmp, name, args, on_reply, self);
 }
 
-static void ask_with(struct vt_qemu_save *self, struct vt_qmp *qmp, int *slot, int fd)
+static void ask_with(struct vt_qemu_save *self, struct vt_monitor *qmp, int *slot, int fd)
 {
     *slot = fd;
     ask(self, qmp, "getfd", json_pack("{s:s}", "fdname", "vmtest"));
     *slot = -1;
 }
 
-static void set_capabilities(struct vt_qemu_save *self, struct vt_qmp *qmp, bool ignore_shared)
+static void set_capabilities(struct vt_qemu_save *self, struct vt_monitor *qmp, bool ignore_shared)
 {
     ask(self, qmp, "migrate-set-capabilities", vt_qemu_migration_capabilities(ignore_shared));
     ask(self, qmp, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", BANDWIDTH));
@@ -205,7 +206,7 @@ static void gather(struct vt_qemu_save *self)
 static void save_state(struct vt_qemu_save *self)
 {
     struct vt_qemu *q = self->q;
-    struct vt_qmp *qmp = self->converter ? vt_qemu_converter_qmp(self->converter) : q->qmp;
+    struct vt_monitor *qmp = self->converter ? vt_qemu_converter_qmp(self->converter) : q->qmp;
     int *slot = self->converter ? vt_qemu_converter_slot(self->converter) : &q->send_fd;
     char *path = vt_path_join(self->dir, VT_QEMU_STATE_FILE);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -231,7 +232,7 @@ static void save_state(struct vt_qemu_save *self)
 static void convert(struct vt_qemu_save *self)
 {
     struct vt_qemu *q = self->q;
-    struct vt_qmp *to = vt_qemu_converter_qmp(self->converter);
+    struct vt_monitor *to = vt_qemu_converter_qmp(self->converter);
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
         struct vt_error why = VT_ERROR_INIT;
@@ -273,7 +274,7 @@ void vt_qemu_save_event(struct vt_qemu_save *self, const char *status)
     if (failed) {
         self->migrates = false;
         self->next = NULL;
-        vt_qmp_command(q->qmp, "query-migrate", NULL, on_reason, self);
+        vt_monitor_request(q->qmp, "query-migrate", NULL, on_reason, self);
         return;
     }
     self->done_migrating = true;
@@ -420,7 +421,7 @@ void vt_qemu_snapshot(void *instance, const char *dir, json_t *facts, struct vt_
     else if (!has_room(self, &why))
         fail(self, &why);
     else
-        vt_qmp_command(q->qmp, "query-migrate", NULL, on_blockers, self);
+        vt_monitor_request(q->qmp, "query-migrate", NULL, on_blockers, self);
 }
 
 enum vt_code vt_qemu_snapshot_check(void *instance, struct vt_error *err)

@@ -122,9 +122,9 @@ void vt_qemu_screenshot(void *instance, const char *path, struct vt_op *op)
     q->shot = vt_calloc(1, sizeof *q->shot);
     *q->shot =
         (struct vt_qemu_shot){.op = op, .path = vt_strdup(path), .aside = vt_buf_steal(&aside)};
-    vt_qmp_command(q->qmp, "screendump",
-                   json_pack("{s:s, s:s}", "filename", q->shot->aside, "format", "png"), on_dumped,
-                   q);
+    vt_monitor_request(q->qmp, "screendump",
+                       json_pack("{s:s, s:s}", "filename", q->shot->aside, "format", "png"),
+                       on_dumped, q);
 }
 
 void vt_qemu_screen_forget(struct vt_qemu *q, const struct vt_op *op)

@@ -145,10 +145,10 @@ void vt_qemu_slots_forget(struct vt_qemu *q, const struct vt_op *op)
     vt_timer_clear(&slots->unplug);
 }
 
-static void ask(struct vt_qemu *q, const char *command, json_t *arguments, vt_qmp_reply_fn fn)
+static void ask(struct vt_qemu *q, const char *command, json_t *arguments, vt_monitor_reply_fn fn)
 {
     q->slots->pending = true;
-    vt_qmp_command(q->qmp, command, arguments, fn, q);
+    vt_monitor_request(q->qmp, command, arguments, fn, q);
 }
 
 static enum vt_code begin(struct vt_qemu *q, const char *what, struct vt_op *op,
@@ -188,7 +188,7 @@ static void remove_chardev(struct vt_qemu *q, const struct slot *s)
     char chardev[ID_MAX];
     id_of(index_of(q, s), "-fs", chardev);
     if (s->share.virtiofs)
-        vt_qmp_command(q->qmp, "chardev-remove", json_pack("{s:s}", "id", chardev), NULL, NULL);
+        vt_monitor_request(q->qmp, "chardev-remove", json_pack("{s:s}", "id", chardev), NULL, NULL);
 }
 
 static void on_given(const json_t *result, const struct vt_error *why, void *user)

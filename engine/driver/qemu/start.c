@@ -44,8 +44,6 @@ static void on_running(const json_t *result, const struct vt_error *why, void *u
     }
     struct vt_op *op = q->start_op;
     q->start_op = NULL;
-    vt_free(q->version);
-    q->version = vt_strdup(vt_qmp_version(q->qmp));
     vt_op_succeed(op, NULL);
 }
 
@@ -56,7 +54,7 @@ static void on_forwarded(struct vt_qemu *q, const struct vt_error *why)
     if (why->code)
         vt_qemu_start_fail(q, why);
     else
-        vt_qmp_command(q->qmp, "cont", NULL, on_running, q);
+        vt_monitor_request(q->qmp, "cont", NULL, on_running, q);
 }
 
 static void on_capabilities(const json_t *result, const struct vt_error *why, void *user)
@@ -138,7 +136,7 @@ static void on_prepared(struct vt_qemu *q, const struct vt_error *failed)
         vt_qemu_launch(q, &memory, -1, &why))
         vt_qemu_start_fail(q, &why);
     else
-        vt_qmp_command(q->qmp, "qmp_capabilities", NULL, on_capabilities, q);
+        vt_monitor_request(q->qmp, "qmp_capabilities", NULL, on_capabilities, q);
     vt_qemu_memory_clear(&memory);
 }
 

@@ -120,9 +120,17 @@ static const struct event events[] = {
     {.name = "DEVICE_DELETED", .handle = vt_qemu_slots_deleted},
 };
 
-static void on_event(const char *name, const json_t *data, void *user)
+static void on_greeted(const json_t *greeting, void *user)
 {
     struct vt_qemu *q = user;
+    vt_free(q->version);
+    q->version = vt_qmp_version(greeting);
+}
+
+static void on_event(const char *name, const json_t *event, void *user)
+{
+    struct vt_qemu *q = user;
+    const json_t *data = json_object_get(event, "data"); /* or NULL */
     for (size_t i = 0; i < sizeof events / sizeof *events && q->process; i++)
         if (!strcmp(events[i].name, name))
             events[i].handle(q, data);
@@ -150,7 +158,7 @@ static void on_qmp(const char *data, size_t n, void *user)
 {
     struct vt_qemu *q = user;
     if (q->qmp)
-        vt_qmp_feed(q->qmp, data, n);
+        vt_monitor_feed(q->qmp, data, n);
 }
 
 /* Looks for the kernel's panic line, which may come in pieces, and keeps the rest of it. */
@@ -234,7 +242,7 @@ static void on_ended(int status, int sig, void *user)
         vt_fail(&gone, VT_EGUEST, "vm", "VM %s is gone: %s", q->config->name, vt_buf_str(&reason));
         q->attach_op = NULL;
         vt_timer_clear(&q->greeting);
-        vt_qmp_fail(q->qmp, &gone);
+        vt_monitor_fail(q->qmp, &gone);
         vt_qemu_drop_process(q, false);
         if (attach_op)
             vt_op_fail(attach_op, &gone);
@@ -249,7 +257,7 @@ void vt_qemu_drop_process(struct vt_qemu *q, bool leave_running)
 {
     struct vt_qemu_process *process = q->process;
     q->process = NULL;
-    vt_qmp_free(q->qmp);
+    vt_monitor_free(q->qmp);
     q->qmp = NULL;
     vt_qemu_screen_drop(q);
     vt_qemu_keys_forget(q, NULL);
@@ -267,13 +275,16 @@ static const struct vt_qemu_process_handler process_handler = {
 
 static void begin_watch(struct vt_qemu *q)
 {
-    const struct vt_qmp_handler qmp = {
-        .write = on_write, .event = on_event, .broken = on_broken, .user = q};
+    const struct vt_monitor_handler qmp = {.write = on_write,
+                                           .greeted = on_greeted,
+                                           .event = on_event,
+                                           .broken = on_broken,
+                                           .user = q};
     vt_free(q->end_reason);
     q->end_reason = NULL;
     q->crashed = false;
     forget_panic(q);
-    q->qmp = vt_qmp_new(&qmp);
+    q->qmp = vt_monitor_new(&vt_qmp, &qmp);
 }
 
 enum vt_code vt_qemu_watch(struct vt_qemu *q, const struct vt_args *args, const int *fds,

@@ -30,7 +30,7 @@ static void on_started(const json_t *reply, const struct vt_error *why, void *us
 
 static void start(struct vt_vz *vz)
 {
-    vt_vz_client_request(vz->client, "start", NULL, on_started, vz);
+    vt_monitor_request(vz->client, "start", NULL, on_started, vz);
 }
 
 static void on_stopped_hard(const json_t *reply, const struct vt_error *why, void *user)
@@ -55,7 +55,7 @@ void vt_vz_reset(void *instance, struct vt_op *op)
         return;
     }
     vz->reset_op = op;
-    vt_vz_client_request(vz->client, "stop", NULL, on_stopped_hard, vz);
+    vt_monitor_request(vz->client, "stop", NULL, on_stopped_hard, vz);
 }
 
 void vt_vz_start_again(void *instance, bool on)

@@ -68,13 +68,13 @@ static void on_host(const json_t *reply, const struct vt_error *failed, void *us
         return;
     }
     vt_vz_host_take(vz, reply);
-    vt_vz_client_request(vz->client, "validate_save", NULL, on_validated, vz);
+    vt_monitor_request(vz->client, "validate_save", NULL, on_validated, vz);
 }
 
 void vt_vz_attach_hello(struct vt_vz *vz)
 {
     vt_timer_clear(&vz->greeting);
-    vt_vz_client_request(vz->client, "host", NULL, on_host, vz);
+    vt_monitor_request(vz->client, "host", NULL, on_host, vz);
 }
 
 void vt_vz_attach(void *instance, struct vt_op *op)

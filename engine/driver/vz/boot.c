@@ -27,7 +27,7 @@ static void end(struct vt_vz_boot *self)
     if (self->inner)
         vt_op_forget(self->inner);
     if (vz->client)
-        vt_vz_client_forget(vz->client, self);
+        vt_monitor_forget(vz->client, self);
     vz->boot = NULL;
     vt_free(self->dir);
     json_decref(self->facts);
@@ -81,19 +81,18 @@ static void on_restored(const json_t *reply, const struct vt_error *why, void *u
     else if (!strcmp(vt_json_str(self->facts, "state", ""), "paused"))
         succeed(self);
     else
-        vt_vz_client_request(self->vz->client, "resume", NULL, on_running, self);
+        vt_monitor_request(self->vz->client, "resume", NULL, on_running, self);
 }
 
 static void go(struct vt_vz_boot *self)
 {
     struct vt_vz *vz = self->vz;
     if (!self->dir) {
-        vt_vz_client_request(vz->client, "start", NULL, on_running, self);
+        vt_monitor_request(vz->client, "start", NULL, on_running, self);
         return;
     }
     char *state = vt_path_join(self->dir, VT_VZ_STATE_FILE);
-    vt_vz_client_request(vz->client, "restore", json_pack("{s:s}", "path", state), on_restored,
-                         self);
+    vt_monitor_request(vz->client, "restore", json_pack("{s:s}", "path", state), on_restored, self);
     vt_free(state);
 }
 
@@ -120,7 +119,7 @@ static void on_created(const json_t *reply, const struct vt_error *failed, void 
     if (why.code)
         vt_vz_boot_fail(self->vz, &why);
     else
-        vt_vz_client_request(self->vz->client, "validate_save", NULL, on_validated, self);
+        vt_monitor_request(self->vz->client, "validate_save", NULL, on_validated, self);
 }
 
 static void on_host(const json_t *reply, const struct vt_error *failed, void *user)
@@ -139,13 +138,13 @@ static void on_host(const json_t *reply, const struct vt_error *failed, void *us
     if (why.code)
         vt_vz_boot_fail(vz, &why);
     else
-        vt_vz_client_request(vz->client, "create", json_pack("{s:o}", "config", vt_vz_machine(vz)),
-                             on_created, self);
+        vt_monitor_request(vz->client, "create", json_pack("{s:o}", "config", vt_vz_machine(vz)),
+                           on_created, self);
 }
 
 void vt_vz_boot_hello(struct vt_vz_boot *self)
 {
-    vt_vz_client_request(self->vz->client, "host", NULL, on_host, self);
+    vt_monitor_request(self->vz->client, "host", NULL, on_host, self);
 }
 
 /* --- its files --- */

@@ -28,7 +28,7 @@ struct vt_vz {
     struct vt_error not_saved; /* why its memory cannot be saved; code 0: it can */
 
     struct vt_vz_helper *helper; /* NULL while none runs */
-    struct vt_vz_client *client;
+    struct vt_monitor *client;
     struct vt_vz_console *tail;
 
     struct vt_op *kill_op, *attach_op; /* under way, or NULL */

@@ -29,7 +29,7 @@ static void end(struct vt_vz_save *self)
     if (self->files)
         vt_op_forget(self->files);
     if (vz->client)
-        vt_vz_client_forget(vz->client, self);
+        vt_monitor_forget(vz->client, self);
     vz->save = NULL;
     vt_free(self->dir);
     json_decref(self->facts);
@@ -40,7 +40,7 @@ static void end(struct vt_vz_save *self)
 static void let_go(const struct vt_vz_save *self)
 {
     if (self->held && self->resume && self->vz->client)
-        vt_vz_client_request(self->vz->client, "resume", NULL, NULL, NULL);
+        vt_monitor_request(self->vz->client, "resume", NULL, NULL, NULL);
 }
 
 static void fail(struct vt_vz_save *self, const struct vt_error *why)
@@ -112,7 +112,7 @@ static void on_files(struct vt_op *inner, void *user)
     if (vt_op_error(inner))
         fail(self, vt_op_error(inner));
     else if (self->held && self->resume)
-        vt_vz_client_request(self->vz->client, "resume", NULL, on_resumed, self);
+        vt_monitor_request(self->vz->client, "resume", NULL, on_resumed, self);
     else
         succeed(self);
 }
@@ -136,8 +136,7 @@ static void save_state(struct vt_vz_save *self)
 {
     char *path = vt_path_join(self->dir, VT_VZ_STATE_FILE);
     self->held = true;
-    vt_vz_client_request(self->vz->client, "save", json_pack("{s:s}", "path", path), on_saved,
-                         self);
+    vt_monitor_request(self->vz->client, "save", json_pack("{s:s}", "path", path), on_saved, self);
     vt_free(path);
 }
 
@@ -177,7 +176,7 @@ void vt_vz_snapshot(void *instance, const char *dir, json_t *facts, struct vt_op
     else if (!has_room(self, &why))
         fail(self, &why);
     else if (self->resume)
-        vt_vz_client_request(vz->client, "pause", NULL, on_paused, self);
+        vt_monitor_request(vz->client, "pause", NULL, on_paused, self);
     else
         save_state(self);
 }

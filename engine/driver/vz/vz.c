@@ -173,7 +173,7 @@ static void destroy(void *instance, bool leave_running)
     vt_vz_save_forget(vz, NULL);
     vt_vz_attach_cancel(vz);
     if (vz->client)
-        vt_vz_client_fail(vz->client, &gone);
+        vt_monitor_fail(vz->client, &gone);
     vt_vz_drop_helper(vz, leave_running);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
         if (ops[i])
@@ -193,26 +193,9 @@ static bool supports(void *instance, enum vt_capability cap, struct vt_error *wh
 
 /* --- one thing at a time --- */
 
-/* Ends the operation with what the helper replied. */
-static void on_reply(const json_t *reply, const struct vt_error *why, void *user)
-{
-    struct vt_op *op = user;
-    (void)reply;
-    if (why)
-        vt_op_fail(op, why);
-    else
-        vt_op_succeed(op, NULL);
-}
-
 static void request(struct vt_vz *vz, const char *name, struct vt_op *op)
 {
-    struct vt_error why = VT_ERROR_INIT;
-    if (vz->client) {
-        vt_vz_client_request(vz->client, name, NULL, on_reply, op);
-        return;
-    }
-    vt_fail(&why, VT_ESTATE, "vm", "VM %s does not run", vz->config->name);
-    vt_op_fail(op, &why);
+    vt_monitor_request_op(vz->client, name, op, vz->config->name);
 }
 
 static void stop(void *instance, struct vt_op *op)
@@ -253,7 +236,7 @@ static void forget(void *instance, struct vt_op *op)
     vt_vz_boot_forget(vz, op);
     vt_vz_save_forget(vz, op);
     if (vz->client)
-        vt_vz_client_forget(vz->client, op);
+        vt_monitor_forget(vz->client, op);
 }
 
 /* Behind the fake framework guests are emulated. */

@@ -107,7 +107,7 @@ static void on_data(const char *data, size_t n, void *user)
 {
     struct vt_vz *vz = user;
     if (vz->client)
-        vt_vz_client_feed(vz->client, data, n);
+        vt_monitor_feed(vz->client, data, n);
 }
 
 /* --- its end --- */
@@ -163,7 +163,7 @@ static void fail_all(struct vt_vz *vz, const char *reason)
     vt_fail(&gone, VT_EGUEST, "vm", "VM %s is gone: %s", vz->config->name, reason);
     vz->attach_op = vz->reset_op = NULL;
     vt_timer_clear(&vz->greeting);
-    vt_vz_client_fail(vz->client, &gone);
+    vt_monitor_fail(vz->client, &gone);
     vt_vz_drop_helper(vz, false);
     if (attach_op)
         vt_op_fail(attach_op, &gone);
@@ -198,7 +198,7 @@ void vt_vz_drop_helper(struct vt_vz *vz, bool leave_running)
 {
     struct vt_vz_helper *helper = vz->helper;
     vz->helper = NULL;
-    vt_vz_client_free(vz->client);
+    vt_monitor_free(vz->client);
     vz->client = NULL;
     vt_vz_helper_free(helper, leave_running);
     vt_vz_console_close(vz->tail); /* with the last it said */
@@ -211,12 +211,12 @@ static const struct vt_vz_helper_handler helper_handler = {.data = on_data, .end
 
 static void begin(struct vt_vz *vz)
 {
-    const struct vt_vz_client_handler client = {
-        .write = on_write, .hello = on_hello, .event = on_event, .broken = on_broken, .user = vz};
+    const struct vt_monitor_handler client = {
+        .write = on_write, .greeted = on_hello, .event = on_event, .broken = on_broken, .user = vz};
     vt_free(vz->end_reason);
     vz->end_reason = NULL;
     vz->crashed = vz->starts_again = false;
-    vz->client = vt_vz_client_new(&client);
+    vz->client = vt_monitor_new(&vt_vz_client, &client);
 }
 
 enum vt_code vt_vz_watch(struct vt_vz *vz, struct vt_error *err)

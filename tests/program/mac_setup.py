@@ -112,7 +112,7 @@ def test_the_tests_without_an_image():
         ran = clone.run("test", "release", "-L", "unit")
         equal(ran.returncode, 0, ran.stderr)
         contains(ran.stderr, "tests on guests are skipped")
-        equal(clone.called()[-1], "ctest --preset release --no-tests=error -L unit")
+        equal(clone.called()[-1], f"ctest --preset release --no-tests=error --parallel {2 * os.cpu_count()} -L unit")
         check(not any("image build" in line for line in clone.called()), clone.called())
 
 

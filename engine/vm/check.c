@@ -1,6 +1,7 @@
 /* Whether a configuration makes sense, whatever driver it is for. */
 #include <string.h>
 
+#include "core/fs.h"
 #include "core/text.h"
 #include "vm/internal.h"
 
@@ -210,4 +211,17 @@ enum vt_code vt__vm_config_check(const struct vt_vm_config *c, const struct vt_d
     if (!code && c->forward_count && !vt_vm_has_nat(c))
         code = vt_fail(err, VT_EINVAL, OP, "VM %s: a forward needs an interface with NAT", c->name);
     return code ? code : check_needs(c, driver, err);
+}
+
+enum vt_code vt_vm_check_folders(const struct vt_vm_config *c, struct vt_error *err)
+{
+    const char *const dirs[] = {c->state_dir, c->scratch_dir};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        if (!dirs[i] || dirs[i][0] != '/' || !vt_is_dir(dirs[i]))
+            return vt_fail(err, VT_EINVAL, OP, "VM %s: %s is no folder with an absolute path",
+                           c->name, dirs[i] ? dirs[i] : "(none)");
+    if (c->console_log && c->console_log[0] != '/')
+        return vt_fail(err, VT_EINVAL, OP, "VM %s: %s is no absolute path", c->name,
+                       c->console_log);
+    return VT_OK;
 }

@@ -136,6 +136,22 @@ const char *vt_vm_channel_kind(const struct vt_vm_config *config);
 bool vt_image_has_channel(const struct vt_image *image, const char *kind);
 bool vt_vm_has_nat(const struct vt_vm_config *config);
 
+/* For create(): whether the configuration has the folders state_dir and scratch_dir, and an
+ * absolute path for console_log, if any. VT_EINVAL. */
+enum vt_code vt_vm_check_folders(const struct vt_vm_config *config, struct vt_error *err);
+
+/* For snapshot_check(): VT_EUNSUPPORTED where the VM writes to a disk itself ("direct"). */
+enum vt_code vt_snapshot_check_disks(const struct vt_vm_config *config, struct vt_error *err);
+
+/* For snapshot(): whether `bytes` more go into the file system of `dir`; where that cannot be told
+ * they do. VT_ENOSPC. */
+enum vt_code vt_snapshot_check_room(const char *dir, uint64_t bytes, struct vt_error *err);
+
+/* For restore_check(): whether the snapshot's file is there, and `size` bytes long (-1: not
+ * empty). VT_ENOTFOUND. */
+enum vt_code vt_snapshot_check_file(const char *dir, const char *name, int64_t size,
+                                    struct vt_error *err);
+
 /* Makes a driver known by its name. Called once for each, by vt_drivers_init(). */
 void vt_driver_register(const struct vt_driver *driver);
 

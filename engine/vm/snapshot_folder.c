@@ -1,4 +1,4 @@
-/* The folders of snapshots: made aside and renamed, listed, removed. */
+/* The folders of snapshots: made aside and renamed, checked, listed, removed. */
 #include "vm/snapshot.h"
 
 #include <dirent.h>
@@ -210,6 +210,49 @@ void vt__snapshot_stage_end(struct vt__snapshot_stage *stage)
     vt_free(stage->path);
     vt_free(stage->lock);
     *stage = (struct vt__snapshot_stage){.lock_fd = -1};
+}
+
+/* --- what drivers ask of one --- */
+
+enum vt_code vt_snapshot_check_disks(const struct vt_vm_config *config, struct vt_error *err)
+{
+    for (size_t i = 0; i < config->disk_count; i++) {
+        const struct vt_disk *d = &config->disks[i];
+        if (!d->direct || d->read_only)
+            continue;
+        vt_fail(err, VT_EUNSUPPORTED, "vm.snapshot",
+                "VM %s writes to %s itself (disk \"%s\"), which no snapshot can put back",
+                config->name, d->url ? d->url : d->path, d->name);
+        vt_hint(err, "leave out \"direct\": the VM then writes into files of its own");
+        return VT_EUNSUPPORTED;
+    }
+    return VT_OK;
+}
+
+enum vt_code vt_snapshot_check_room(const char *dir, uint64_t bytes, struct vt_error *err)
+{
+    uint64_t room;
+    if (!vt_disk_free(dir, &room) || room >= bytes)
+        return VT_OK;
+    return vt_fail(err, VT_ENOSPC, "vm.snapshot",
+                   "the snapshot takes up to %llu MiB, and %s has %llu MiB left",
+                   (unsigned long long)(bytes >> 20), dir, (unsigned long long)(room >> 20));
+}
+
+enum vt_code vt_snapshot_check_file(const char *dir, const char *name, int64_t size,
+                                    struct vt_error *err)
+{
+    struct stat st;
+    char *path = vt_path_join(dir, name);
+    enum vt_code code = VT_OK;
+    if (stat(path, &st) || !S_ISREG(st.st_mode))
+        code = vt_fail(err, VT_ENOTFOUND, "vm.restore", "the snapshot's file %s is missing", path);
+    else if (size >= 0 ? st.st_size != size : st.st_size == 0)
+        code = vt_fail(err, VT_ENOTFOUND, "vm.restore",
+                       "the snapshot's file %s is not whole: it has %lld bytes", path,
+                       (long long)st.st_size);
+    vt_free(path);
+    return code;
 }
 
 /* --- those that are there --- */

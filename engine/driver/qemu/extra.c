@@ -309,21 +309,6 @@ void vt_qemu_extra_error(struct vt_qemu *q, const json_t *event)
            vt_json_str(event, "reason", "no reason given"));
 }
 
-bool vt_qemu_extra_blocks_snapshot(const struct vt_qemu *q, struct vt_error *err)
-{
-    for (size_t i = 0; i < q->config->disk_count; i++) {
-        const struct vt_disk *d = &q->config->disks[i];
-        if (!d->direct || d->read_only)
-            continue;
-        vt_fail(err, VT_EUNSUPPORTED, "vm.snapshot",
-                "VM %s writes to %s itself (disk \"%s\"), which no snapshot can put back",
-                q->config->name, place(d), d->name);
-        vt_hint(err, "leave out \"direct\": the VM then writes into layers of its own");
-        return true;
-    }
-    return false;
-}
-
 void vt_qemu_extra_info(const struct vt_qemu *q, json_t *facts)
 {
     static const char *const buses[] = {"virtio", "nvme", "usb"};

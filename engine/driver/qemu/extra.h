@@ -24,9 +24,6 @@ const char *vt_qemu_extra_path(const struct vt_qemu *q, const char *node);
 /* QEMU's event: the guest was told of an I/O error. */
 void vt_qemu_extra_error(struct vt_qemu *q, const json_t *event);
 
-/* True, with the reason, where a disk is written to in place: a snapshot could not keep it. */
-bool vt_qemu_extra_blocks_snapshot(const struct vt_qemu *q, struct vt_error *err);
-
 /* Adds "disks" to the facts. */
 void vt_qemu_extra_info(const struct vt_qemu *q, json_t *facts);
 

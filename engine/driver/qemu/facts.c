@@ -80,22 +80,6 @@ const json_t *vt_qemu_facts_layers(const json_t *facts, const char *disk)
     return json_object_get(json_object_get(json_object_get(facts, "qemu"), "disks"), disk);
 }
 
-static enum vt_code check_file(const char *dir, const char *name, int64_t size,
-                               struct vt_error *err)
-{
-    struct stat st;
-    char *path = vt_path_join(dir, name);
-    enum vt_code code = VT_OK;
-    if (stat(path, &st) || !S_ISREG(st.st_mode))
-        code = vt_fail(err, VT_ENOTFOUND, OP, "the snapshot's file %s is missing", path);
-    else if (size >= 0 ? st.st_size != size : st.st_size == 0)
-        code =
-            vt_fail(err, VT_ENOTFOUND, OP, "the snapshot's file %s is not whole: it has %lld bytes",
-                    path, (long long)st.st_size);
-    vt_free(path);
-    return code;
-}
-
 static enum vt_code check_disks(const struct vt_qemu *q, const char *dir, const json_t *facts,
                                 struct vt_error *err)
 {
@@ -108,7 +92,7 @@ static enum vt_code check_disks(const struct vt_qemu *q, const char *dir, const 
         for (size_t k = 0; !code && k < json_array_size(names); k++) {
             const char *name = json_string_value(json_array_get(names, k));
             code = name && vt_is_plain_name(name)
-                       ? check_file(dir, name, -1, err)
+                       ? vt_snapshot_check_file(dir, name, -1, err)
                        : vt_fail(err, VT_EPROTO, OP, "the snapshot %s names a layer that cannot be",
                                  dir);
         }
@@ -154,8 +138,9 @@ enum vt_code vt_qemu_facts_check(const struct vt_qemu *q, const char *dir, const
     uint64_t memory = vt_qemu_memory_size(q), mib = (uint64_t)1 << 20;
     if (vt_json_int(own, "memory", 0) != (int64_t)memory)
         return vt_fail(err, VT_ESTATE, OP, "the snapshot %s is of a VM with another memory", dir);
-    code = check_file(dir, VT_QEMU_MEMORY_FILE, (int64_t)((memory + mib - 1) / mib * mib), err);
+    code = vt_snapshot_check_file(dir, VT_QEMU_MEMORY_FILE,
+                                  (int64_t)((memory + mib - 1) / mib * mib), err);
     if (!code)
-        code = check_file(dir, VT_QEMU_STATE_FILE, -1, err);
+        code = vt_snapshot_check_file(dir, VT_QEMU_STATE_FILE, -1, err);
     return code ? code : check_program(q, dir, facts, err);
 }

@@ -20,15 +20,7 @@ static enum vt_code check_config(const struct vt_vm_config *c, struct vt_error *
 {
     if (!c->image)
         return vt_fail(err, VT_EINVAL, "vm.new", "VM %s: QEMU needs an image", c->name);
-    const char *const dirs[] = {c->state_dir, c->scratch_dir};
-    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-        if (!dirs[i] || dirs[i][0] != '/' || !vt_is_dir(dirs[i]))
-            return vt_fail(err, VT_EINVAL, "vm.new", "VM %s: %s is no folder with an absolute path",
-                           c->name, dirs[i] ? dirs[i] : "(none)");
-    if (c->console_log && c->console_log[0] != '/')
-        return vt_fail(err, VT_EINVAL, "vm.new", "VM %s: %s is no absolute path", c->name,
-                       c->console_log);
-    return VT_OK;
+    return vt_vm_check_folders(c, err);
 }
 
 static void free_instance(struct vt_qemu *q)

@@ -373,10 +373,10 @@ static void on_blockers(const json_t *result, const struct vt_error *failed, voi
         hold(self);
 }
 
-static bool has_room(struct vt_qemu_save *self, struct vt_error *why)
+static enum vt_code check_room(const struct vt_qemu_save *self, struct vt_error *why)
 {
-    struct vt_qemu *q = self->q;
-    uint64_t needed = vt_qemu_memory_size(q), room;
+    const struct vt_qemu *q = self->q;
+    uint64_t needed = vt_qemu_memory_size(q);
     if (!q->memory_private) { /* only what the guest has touched */
         char *path = vt_qemu_memory_find(vt_qemu_process_pid(q->process), q->config->scratch_dir);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -386,12 +386,7 @@ static bool has_room(struct vt_qemu_save *self, struct vt_error *why)
         }
         vt_free(path);
     }
-    needed += STATE_BYTES;
-    if (!vt_disk_free(self->dir, &room) || room >= needed)
-        return true;
-    vt_fail(why, VT_ENOSPC, OP, "the snapshot takes up to %llu MiB, and %s has %llu MiB left",
-            (unsigned long long)(needed >> 20), self->dir, (unsigned long long)(room >> 20));
-    return false;
+    return vt_snapshot_check_room(self->dir, needed + STATE_BYTES, why);
 }
 
 /* Nothing runs: what is there becomes the snapshot's, and the VM writes into a new layer. */
@@ -418,7 +413,7 @@ void vt_qemu_snapshot(void *instance, const char *dir, json_t *facts, struct vt_
     q->save = self;
     if (!q->process)
         save_disks(self);
-    else if (!has_room(self, &why))
+    else if (check_room(self, &why))
         fail(self, &why);
     else
         vt_monitor_request(q->qmp, "query-migrate", NULL, on_blockers, self);
@@ -427,7 +422,8 @@ void vt_qemu_snapshot(void *instance, const char *dir, json_t *facts, struct vt_
 enum vt_code vt_qemu_snapshot_check(void *instance, struct vt_error *err)
 {
     /* QEMU itself is asked for what else there may be, before anything is touched */
-    return vt_qemu_extra_blocks_snapshot(instance, err) ||
+    const struct vt_qemu *q = instance;
+    return vt_snapshot_check_disks(q->config, err) ||
                    vt_qemu_share_blocks_snapshot(instance, err) ||
                    vt_qemu_slots_block_snapshot(instance, err)
                ? VT_EUNSUPPORTED

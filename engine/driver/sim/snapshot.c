@@ -131,12 +131,7 @@ enum vt_code vt__sim_restore_check(void *instance, const char *dir, const json_t
     (void)instance;
     (void)facts;
     enum vt_code code = VT_OK;
-    for (size_t i = 0; !code && i < sizeof needed / sizeof *needed; i++) {
-        char *path = vt_path_join(dir, needed[i]);
-        if (!vt_is_file(path))
-            code =
-                vt_fail(err, VT_ENOTFOUND, "vm.restore", "the snapshot's file %s is missing", path);
-        vt_free(path);
-    }
+    for (size_t i = 0; !code && i < sizeof needed / sizeof *needed; i++)
+        code = vt_snapshot_check_file(dir, needed[i], -1, err);
     return code;
 }

@@ -31,11 +31,8 @@ static enum vt_code check_shares(const struct vt_vm_config *c, struct vt_error *
 
 static enum vt_code check_config(const struct vt_vm_config *c, struct vt_error *err)
 {
-    const char *const dirs[] = {c->state_dir, c->scratch_dir};
-    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-        if (!dirs[i] || dirs[i][0] != '/' || !vt_is_dir(dirs[i]))
-            return vt_fail(err, VT_EINVAL, OP, "VM %s: %s is no folder with an absolute path",
-                           c->name, dirs[i] ? dirs[i] : "(none)");
+    if (vt_vm_check_folders(c, err))
+        return VT_EINVAL;
     if (c->image) {
         vt_fail(err, VT_EUNSUPPORTED, OP,
                 "VM %s: tart runs its own VMs, not images of vmtest's store", c->name);

@@ -150,16 +150,6 @@ static void on_paused(const json_t *reply, const struct vt_error *why, void *use
         save_state(self);
 }
 
-static bool has_room(const struct vt_vz_save *self, struct vt_error *why)
-{
-    uint64_t needed = vt_vz_memory(self->vz), room;
-    if (!vt_disk_free(self->dir, &room) || room >= needed)
-        return true;
-    vt_fail(why, VT_ENOSPC, OP, "the snapshot takes up to %llu MiB, and %s has %llu MiB left",
-            (unsigned long long)(needed >> 20), self->dir, (unsigned long long)(room >> 20));
-    return false;
-}
-
 void vt_vz_snapshot(void *instance, const char *dir, json_t *facts, struct vt_op *op)
 {
     struct vt_vz *vz = instance;
@@ -173,7 +163,7 @@ void vt_vz_snapshot(void *instance, const char *dir, json_t *facts, struct vt_op
     vz->save = self;
     if (!vz->helper)
         copy_files(self);
-    else if (!has_room(self, &why))
+    else if (vt_snapshot_check_room(dir, vt_vz_memory(vz), &why))
         fail(self, &why);
     else if (self->resume)
         vt_monitor_request(vz->client, "pause", NULL, on_paused, self);
@@ -186,18 +176,9 @@ void vt_vz_snapshot(void *instance, const char *dir, json_t *facts, struct vt_op
 enum vt_code vt_vz_snapshot_check(void *instance, struct vt_error *err)
 {
     const struct vt_vz *vz = instance;
-    for (size_t i = 0; i < vz->config->disk_count; i++) {
-        const struct vt_disk *d = &vz->config->disks[i];
-        if (!d->direct || d->read_only)
-            continue;
-        vt_fail(err, VT_EUNSUPPORTED, OP,
-                "VM %s writes to %s itself (disk \"%s\"), which no snapshot can put back",
-                vz->config->name, d->url ? d->url : d->path, d->name);
-        vt_hint(err, "leave out \"direct\": the VM then has a copy of its own");
-        return VT_EUNSUPPORTED;
-    }
-    if (!vz->helper || !vz->not_saved.code)
-        return VT_OK;
+    enum vt_code code = vt_snapshot_check_disks(vz->config, err);
+    if (code || !vz->helper || !vz->not_saved.code)
+        return code;
     vt_fail(err, VT_EUNSUPPORTED, OP, "the framework cannot save VM %s as it is: %s",
             vz->config->name, vz->not_saved.message);
     vt_hint(err, "%s",
@@ -231,11 +212,7 @@ static enum vt_code check_files(const struct vt_vz *vz, const char *dir, const j
             code = vt_fail(err, VT_ESTATE, "vm.restore", "the snapshot %s knows no %s", dir, name);
     }
     json_decref(now);
-    char *state = vt_path_join(dir, VT_VZ_STATE_FILE);
-    if (!code && memory && !vt_is_file(state))
-        code = vt_fail(err, VT_ENOTFOUND, "vm.restore", "the snapshot's file %s is missing", state);
-    vt_free(state);
-    return code;
+    return code || !memory ? code : vt_snapshot_check_file(dir, VT_VZ_STATE_FILE, -1, err);
 }
 
 static enum vt_code check_host(const struct vt_vz *vz, const char *dir, const json_t *own,

@@ -62,14 +62,8 @@ static enum vt_code check_image(const struct vt_vm_config *c, struct vt_error *e
 static enum vt_code check_config(const struct vt_vm_config *c, struct vt_error *err)
 {
     uint64_t memory = c->memory ? c->memory : c->image->memory;
-    const char *const dirs[] = {c->state_dir, c->scratch_dir};
-    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-        if (!dirs[i] || dirs[i][0] != '/' || !vt_is_dir(dirs[i]))
-            return vt_fail(err, VT_EINVAL, OP, "VM %s: %s is no folder with an absolute path",
-                           c->name, dirs[i] ? dirs[i] : "(none)");
-    if (c->console_log && c->console_log[0] != '/')
-        return vt_fail(err, VT_EINVAL, OP, "VM %s: %s is no absolute path", c->name,
-                       c->console_log);
+    if (vt_vm_check_folders(c, err))
+        return VT_EINVAL;
     if (memory % MIB)
         return vt_fail(err, VT_EINVAL, OP,
                        "VM %s: %llu bytes of memory: the Virtualization framework takes whole MiB",

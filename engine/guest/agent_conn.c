@@ -1,12 +1,11 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/rand.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "core/socket.h"
 #include "guest/agent_internal.h"
 
 enum {
@@ -346,38 +345,14 @@ static void on_event(uv_poll_t *poll, int status, int events)
 
 /* ---- its beginning ---- */
 
-static int dial(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd < 0)
-        return -1;
-    /* a local connection is made at once or not at all */
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, O_NONBLOCK) ||
-        connect(fd, (struct sockaddr *)&address, sizeof address)) {
-        int sys = errno;
-        close(fd);
-        errno = sys;
-        return -1;
-    }
-    return fd;
-}
-
 struct vt__agent_conn *vt__agent_conn_new(struct vt_loop *loop, const char *path,
                                           const struct vt__agent_conn_class *cls, void *user,
                                           struct vt_error *err)
 {
     static const char zeros[VT__FRAME_MAX];
-    int fd = dial(path);
-    if (fd < 0) {
-        vt_fail_sys(err, errno, "agent.connect", "cannot connect to %s", path);
+    int fd = vt_socket_connect(path, "agent.connect", err);
+    if (fd < 0)
         return NULL;
-    }
     struct vt__agent_conn *c = vt_calloc(1, sizeof *c);
     c->loop = loop;
     c->cls = cls;

@@ -1,13 +1,12 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/rand.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "core/mem.h"
+#include "core/socket.h"
 #include "guest/qga_internal.h"
 
 enum { read_size = 64 * 1024, max_reads = 16, mark = 0xff };
@@ -346,32 +345,13 @@ static void on_event(uv_poll_t *poll, int status, int events)
 
 /* ---- its beginning ---- */
 
-static int dial(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd < 0)
-        return -1;
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, O_NONBLOCK) ||
-        connect(fd, (struct sockaddr *)&address, sizeof address)) {
-        int sys = errno;
-        close(fd);
-        errno = sys;
-        return -1;
-    }
-    return fd;
-}
-
 struct vt__qga_conn *vt__qga_conn_new(struct vt_loop *loop, const char *path,
                                       const struct vt__qga_conn_class *cls, void *user,
                                       struct vt_error *err)
 {
-    int fd = dial(path);
-    if (fd < 0) {
-        vt_fail_sys(err, errno, "qga.connect", "cannot connect to %s", path);
+    int fd = vt_socket_connect(path, "qga.connect", err);
+    if (fd < 0)
         return NULL;
-    }
     struct vt__qga_conn *c = vt_calloc(1, sizeof *c);
     c->loop = loop;
     c->cls = cls;

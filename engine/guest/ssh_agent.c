@@ -4,57 +4,38 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/socket.h"
 #include "guest/ssh_internal.h"
+#include "loop/conn.h"
 
 enum { request_keys = 11, request_sign = 13, max_message = 256 * 1024 };
 
 struct vt__ssh_agent {
-    uv_pipe_t pipe;
-    uv_connect_t connect;
+    struct vt_conn *conn;
     void (*wake)(void *user);
     void *user;
-    bool failed, signing, gone;
+    bool failed, signing;
     struct vt_buf in;
     struct vt__ssh_agent_key *keys;
     size_t n_keys;
     bool have_keys, have_signature;
     struct vt_buf answer; /* the signature's message */
-    char chunk[4096];
 };
 
-struct send {
-    uv_write_t write;
-    struct vt_buf data;
-};
-
-static void on_closed(uv_handle_t *handle)
+void vt__ssh_agent_free(struct vt__ssh_agent *a)
 {
-    struct vt__ssh_agent *a = handle->data;
+    if (!a)
+        return;
+    vt_conn_free(a->conn);
     vt__ssh_agent_keys_free(a->keys, a->n_keys);
     vt_buf_free(&a->in);
     vt_buf_free(&a->answer);
     vt_free(a);
 }
 
-void vt__ssh_agent_free(struct vt__ssh_agent *a)
-{
-    if (!a)
-        return;
-    a->gone = true;
-    uv_close((uv_handle_t *)&a->pipe, on_closed);
-}
-
 static void fail(struct vt__ssh_agent *a)
 {
     a->failed = true;
-}
-
-static void on_sent(uv_write_t *write, int status)
-{
-    struct send *s = (struct send *)(void *)write;
-    (void)status; /* reading tells */
-    vt_buf_free(&s->data);
-    vt_free(s);
 }
 
 static void put_u32(struct vt_buf *b, size_t v)
@@ -66,16 +47,13 @@ static void put_u32(struct vt_buf *b, size_t v)
 
 static void send_request(struct vt__ssh_agent *a, unsigned char type, const struct vt_buf *body)
 {
-    struct send *s = vt_calloc(1, sizeof *s);
-    put_u32(&s->data, 1 + body->len);
-    vt_buf_add(&s->data, &type, 1);
-    vt_buf_add(&s->data, body->data, body->len);
-    uv_buf_t buf = uv_buf_init(s->data.data, (unsigned)s->data.len);
-    if (uv_write(&s->write, (uv_stream_t *)&a->pipe, &buf, 1, on_sent)) {
-        vt_buf_free(&s->data);
-        vt_free(s);
+    struct vt_buf data = VT_BUF_INIT;
+    put_u32(&data, 1 + body->len);
+    vt_buf_add(&data, &type, 1);
+    vt_buf_add(&data, body->data, body->len);
+    if (!vt_conn_write(a->conn, data.data, data.len))
         fail(a);
-    }
+    vt_buf_free(&data);
 }
 
 static void take_message(struct vt__ssh_agent *a, const unsigned char *msg, size_t n)
@@ -93,22 +71,10 @@ static void take_message(struct vt__ssh_agent *a, const unsigned char *msg, size
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void on_data(const char *data, size_t n, void *user)
 {
-    struct vt__ssh_agent *a = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init(a->chunk, sizeof a->chunk);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct vt__ssh_agent *a = stream->data;
-    if (a->gone)
-        return;
-    if (n < 0)
-        fail(a);
-    else
-        vt_buf_add(&a->in, buf->base, (size_t)n);
+    struct vt__ssh_agent *a = user;
+    vt_buf_add(&a->in, data, n);
     while (!a->failed && a->in.len >= 4) {
         const unsigned char *p = (const unsigned char *)a->in.data;
         size_t size = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | (size_t)p[3];
@@ -121,21 +87,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         take_message(a, p + 4, size);
         vt_buf_consume(&a->in, 4 + size);
     }
-    if (n)
-        a->wake(a->user);
+    a->wake(a->user);
 }
 
-static void on_connected(uv_connect_t *request, int status)
+static void on_closed(void *user)
 {
-    struct vt__ssh_agent *a = request->data;
-    if (a->gone)
-        return;
-    if (status || uv_read_start((uv_stream_t *)&a->pipe, on_alloc, on_read)) {
-        fail(a);
-    } else {
-        const struct vt_buf nothing = VT_BUF_INIT;
-        send_request(a, request_keys, &nothing);
-    }
+    struct vt__ssh_agent *a = user;
+    fail(a);
     a->wake(a->user);
 }
 
@@ -148,12 +106,16 @@ struct vt__ssh_agent *vt__ssh_agent_new(struct vt_loop *loop, const char *path,
         vt_fail(err, VT_ENOTFOUND, "ssh", "SSH_AUTH_SOCK is not set");
         return NULL;
     }
+    int fd = vt_socket_connect(path, "ssh", err);
+    if (fd < 0)
+        return NULL;
     struct vt__ssh_agent *a = vt_calloc(1, sizeof *a);
+    const struct vt_conn_handler handler = {.data = on_data, .closed = on_closed, .user = a};
+    const struct vt_buf nothing = VT_BUF_INIT;
     a->wake = wake;
     a->user = user;
-    uv_pipe_init(vt_loop_uv(loop), &a->pipe, 0);
-    a->pipe.data = a->connect.data = a;
-    uv_pipe_connect(&a->connect, &a->pipe, path, on_connected);
+    a->conn = vt_conn_new(loop, fd, &handler);
+    send_request(a, request_keys, &nothing);
     return a;
 }
 

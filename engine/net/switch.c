@@ -4,14 +4,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "core/buf.h"
 #include "core/fs.h"
 #include "core/mem.h"
+#include "core/socket.h"
 
 #define ALONE_MS 3000               /* without a port, it ends */
 #define QUEUE_MAX ((size_t)4 << 20) /* bytes a port has not taken; more is lost, as on any wire */
@@ -266,37 +265,6 @@ static void serve(int listener, const char *socket, const char *lock)
     uv_run(&sw.loop, UV_RUN_DEFAULT);
 }
 
-static int open_listener(const char *path, struct vt_error *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        vt_fail(err, VT_EINVAL, "net", "the path %s is too long for a socket", path);
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    unlink(path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) ||
-        listen(fd, VT_PORTS_MAX)) {
-        vt_fail_sys(err, errno, "net", "cannot listen on %s", path);
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static bool somebody_listens(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    bool yes = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
-    if (fd >= 0)
-        close(fd);
-    return yes;
-}
-
 /* Nothing of the caller's is held open: somebody may wait for its end, or for a lock. */
 static void let_go(int listener)
 {
@@ -319,9 +287,10 @@ int vt_switch_main(int argc, char **argv)
     }
     int lock, listener = -1;
     if (!vt_lock_file(argv[3], &lock, &err)) {
-        if (somebody_listens(argv[2]))
-            return 0;
-        listener = open_listener(argv[2], &err);
+        if (vt_socket_connect(argv[2], "net", &err) >= 0 || err.code == VT_EBUSY)
+            return 0; /* another one serves it */
+        err = (struct vt_error)VT_ERROR_INIT;
+        listener = vt_socket_listen(argv[2], VT_PORTS_MAX, "net", &err);
         close(lock);
     }
     if (listener < 0) {

@@ -5,6 +5,7 @@
 
 #include "core/fs.h"
 #include "core/mem.h"
+#include "core/socket.h"
 #include "core/sys.h"
 #include "driver/qemu/extra.h"
 #include "driver/qemu/net.h"
@@ -70,7 +71,7 @@ static enum vt_code create(struct vt_vm *vm, const struct vt_vm_config *config, 
     code = vt_qemu_disks_init(q, err);
     if (!code)
         code = vt_qemu_disks_load(q, err);
-    if (!code && !vt_qemu_socket_path_fits(q->console)) {
+    if (!code && !vt_socket_path_fits(q->console)) {
         code = vt_fail(err, VT_EINVAL, "vm.new",
                        "VM %s: the path %s is too long for a socket (about 100 bytes)",
                        config->name, q->console);

@@ -5,8 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +12,7 @@
 
 #include "core/fs.h"
 #include "core/mem.h"
+#include "core/socket.h"
 #include "core/sys.h"
 #include "driver/qemu/argv.h"
 #include "vm/tie.h"
@@ -87,27 +86,6 @@ void vt_qemu_shares_free(struct vt_qemu *q)
 
 /* --- starting virtiofsd --- */
 
-static int open_listener(const char *path, const char *op, struct vt_error *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        vt_fail(err, VT_EINVAL, op, "the path %s is too long for a socket", path);
-        return -1;
-    }
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-    unlink(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd >= 0)
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 1)) {
-        vt_fail_sys(err, errno, op, "cannot make the socket %s", path);
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 static enum vt_code build(const struct vt_qemu *q, const struct vt_share *share, const char *op,
                           struct vt_args *args, struct vt_error *err)
 {
@@ -141,7 +119,7 @@ static enum vt_code build(const struct vt_qemu *q, const struct vt_share *share,
 static enum vt_code spawn(struct vt_qemu *q, struct vt_qemu_share *s, const char *op,
                           const struct vt_args *args, struct vt_error *err)
 {
-    int listener = open_listener(s->socket, op, err);
+    int listener = vt_socket_listen(s->socket, 1, op, err);
     if (listener < 0)
         return err->code;
     int log = open(q->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

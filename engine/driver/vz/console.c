@@ -2,35 +2,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "core/fs.h"
 #include "core/mem.h"
+#include "core/socket.h"
+#include "loop/conn.h"
 
 #define LOOK_S 0.03 /* how often the file is looked at */
 #define UNREAD_MAX ((size_t)256 << 10)
 #define CHUNK ((size_t)32 << 10)
 #define AT_ONCE ((size_t)1 << 20) /* bytes taken in a row, so that others have their turn */
 
-/* The socket that the guest's console reads from; lives until libuv has closed it. */
-struct input {
-    uv_pipe_t pipe;
-    struct vt_loop *loop;
-    char dropped[64]; /* nothing is ever said there */
-    bool *broken;     /* of its console; NULL: let go of */
-};
-
 struct vt_vz_console {
     struct vt_vz *vz;
     int fd; /* -1: it cannot be read */
     off_t at;
     struct vt_timer timer;
-    struct input *input; /* NULL till something is written */
-    bool input_broken;
+    struct vt_conn *input; /* what the guest's console reads from; NULL till something is written */
 };
 
 static char *input_path(const struct vt_vz *vz)
@@ -93,66 +83,15 @@ struct vt_vz_console *vt_vz_console_open(struct vt_vz *vz)
 
 /* --- writing --- */
 
-static void on_input_closed(uv_handle_t *handle)
-{
-    struct input *in = handle->data;
-    vt_loop_release(in->loop);
-    vt_free(in);
-}
-
-static void close_input(struct vt_vz_console *c)
-{
-    if (!c->input)
-        return;
-    c->input->broken = NULL;
-    uv_close((uv_handle_t *)&c->input->pipe, on_input_closed);
-    c->input = NULL;
-}
-
-static void on_input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    struct input *in = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init(in->dropped, sizeof in->dropped);
-}
-
-static void on_input_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    const struct input *in = stream->data;
-    (void)buf;
-    if (n < 0 && in->broken)
-        *in->broken = true;
-}
-
 static enum vt_code open_input(struct vt_vz_console *c, struct vt_error *err)
 {
+    static const struct vt_conn_handler handler = {.data = NULL}; /* nothing is ever said there */
     char *path = input_path(c->vz);
-    int fd = vt_vz_connect(path, err);
+    int fd = vt_socket_connect(path, "vm.console", err);
     vt_free(path);
-    if (fd < 0)
-        return err->code;
-    struct input *in = vt_calloc(1, sizeof *in);
-    in->loop = c->vz->loop;
-    in->broken = &c->input_broken;
-    in->pipe.data = in;
-    c->input_broken = false;
-    vt_loop_hold(in->loop);
-    uv_pipe_init(vt_loop_uv(in->loop), &in->pipe, 0);
-    uv_pipe_open(&in->pipe, fd);
-    uv_read_start((uv_stream_t *)&in->pipe, on_input_alloc, on_input_read);
-    c->input = in;
-    return VT_OK;
-}
-
-struct write {
-    uv_write_t request;
-    char data[];
-};
-
-static void on_written(uv_write_t *request, int status)
-{
-    (void)status; /* a connection that is gone is noticed by reading */
-    vt_free(request->data);
+    vt_conn_free(c->input); /* one that broke */
+    c->input = fd < 0 ? NULL : vt_conn_new(c->vz->loop, fd, &handler);
+    return fd < 0 ? err->code : VT_OK;
 }
 
 enum vt_code vt_vz_console_write(void *instance, const void *data, size_t n, struct vt_error *err)
@@ -162,25 +101,17 @@ enum vt_code vt_vz_console_write(void *instance, const void *data, size_t n, str
     struct vt_error own = VT_ERROR_INIT;
     if (!c)
         return vt_fail(err, VT_ESTATE, "vm.console", "VM %s does not run", vz->config->name);
-    if (c->input_broken)
-        close_input(c);
-    if (!c->input && open_input(c, &own))
+    if (!vt_conn_is_open(c->input) && open_input(c, &own))
         return vt_error_copy(err, &own);
-    size_t unread = uv_stream_get_write_queue_size((uv_stream_t *)&c->input->pipe);
+    size_t unread = vt_conn_unwritten(c->input);
     if (n > UNREAD_MAX || unread > UNREAD_MAX - n)
         return vt_fail(err, VT_EBUSY, "vm.console",
                        "VM %s does not read its console: %zu bytes wait there already",
                        vz->config->name, unread);
-    struct write *w = vt_malloc(sizeof *w + n);
-    memcpy(w->data, data, n);
-    w->request.data = w;
-    uv_buf_t buf = uv_buf_init(w->data, (unsigned)n);
-    int rc = uv_write(&w->request, (uv_stream_t *)&c->input->pipe, &buf, 1, on_written);
-    if (!rc)
+    if (vt_conn_write(c->input, data, n))
         return VT_OK;
-    vt_free(w);
-    return vt_fail_sys(err, -rc, "vm.console", "cannot write to the console of VM %s",
-                       vz->config->name);
+    return vt_fail(err, VT_EIO, "vm.console", "cannot write to the console of VM %s",
+                   vz->config->name);
 }
 
 void vt_vz_console_close(struct vt_vz_console *c)
@@ -189,7 +120,7 @@ void vt_vz_console_close(struct vt_vz_console *c)
         return;
     vt_timer_clear(&c->timer);
     read_on(c);
-    close_input(c);
+    vt_conn_free(c->input);
     if (c->fd >= 0)
         close(c->fd);
     vt_free(c);

@@ -26,6 +26,9 @@ static int open_socket(const char *path, struct sockaddr_un *address, const char
         vt_fail_sys(err, errno, op, "cannot make a socket");
     else
         fcntl(fd, F_SETFD, FD_CLOEXEC);
+#ifdef SO_NOSIGPIPE /* where send() has no MSG_NOSIGNAL */
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
+#endif
     return fd;
 }
 

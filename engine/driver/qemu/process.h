@@ -6,18 +6,15 @@
 #include <stdbool.h>
 
 #include "core/args.h"
-#include "driver/qemu/link.h"
-#include "loop/timer.h"
+#include "vmtest/loop.h"
 
 struct vt_qemu_process;
-
-#define VT_QEMU_STATUS_UNKNOWN (-1) /* of a process that is no child of this one */
 
 struct vt_qemu_process_handler {
     void (*qmp)(const char *data, size_t n, void *user);
     void (*console)(const char *data, size_t n, void *user);
-    /* The process ended and everything it wrote was handed over; called once. signal 0: it exited
-     * with `status`. vt_qemu_process_free() may be called here, and must be somewhere. */
+    /* The process ended (vm/hypervisor.h) and everything it wrote was handed over; called once.
+     * vt_qemu_process_free() may be called here, and must be somewhere. */
     void (*ended)(int status, int signal, void *user);
     void *user;
 };
@@ -67,7 +64,7 @@ size_t vt_qemu_process_unread(const struct vt_qemu_process *p);
 void vt_qemu_process_kill(struct vt_qemu_process *p);
 
 /* Lets go of it; no callback comes any more. Unless leave_running it is killed, and gone when
- * this returns (it waits some milliseconds for that, 5 s at most). */
+ * this returns. */
 void vt_qemu_process_free(struct vt_qemu_process *p, bool leave_running);
 
 #endif

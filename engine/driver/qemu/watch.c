@@ -11,6 +11,7 @@
 #include "driver/qemu/screen.h"
 #include "driver/qemu/share.h"
 #include "driver/qemu/slots.h"
+#include "vm/hypervisor.h"
 #include "vm/tie.h"
 
 #define LOG_TAIL 1000
@@ -195,7 +196,7 @@ static void describe_end(const struct vt_qemu *q, int status, int sig, struct vt
     struct vt_buf log = VT_BUF_INIT;
     if (sig)
         vt_buf_printf(out, "QEMU was killed by signal %d (%s)", sig, strsignal(sig));
-    else if (status == VT_QEMU_STATUS_UNKNOWN)
+    else if (status == VT_STATUS_UNKNOWN)
         vt_buf_puts(out, "QEMU ended without a word");
     else
         vt_buf_printf(out, "QEMU ended with status %d", status);

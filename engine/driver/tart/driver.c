@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,7 +137,7 @@ static void destroy(void *instance, bool leave_running)
     struct vt_error err = VT_ERROR_INIT;
     bool keep = leave_running || t->config->persistent;
     vt_tart_drop(t);
-    vt_tart_process_free(t->process, leave_running);
+    vt_hypervisor_free(t->process, leave_running ? 0 : SIGINT);
     t->process = NULL;
     vt_tart_drop_process(t);
     if (!keep && t->name[0] && vt_tart_disown(t->name, t->config->scratch_dir, &err))
@@ -217,7 +218,7 @@ static void info(void *instance, json_t *facts)
     add_shares(t, facts);
     if (!t->process)
         return;
-    json_object_set_new(facts, "pid", json_integer(vt_tart_process_pid(t->process)));
+    json_object_set_new(facts, "pid", json_integer(vt_hypervisor_pid(t->process)));
     if (t->address[0] && t->options.user)
         json_object_set_new(facts, "ssh",
                             json_pack("{s:s, s:i, s:s, s:s*, s:s*}", "host", t->address, "port", 22,

@@ -6,9 +6,9 @@
 #include "driver/tart/options.h"
 #include "driver/tart/ours.h"
 #include "driver/tart/output.h"
-#include "driver/tart/process.h"
 #include "loop/timer.h"
 #include "vm/driver.h"
+#include "vm/hypervisor.h"
 
 struct vt_tart;
 
@@ -25,8 +25,8 @@ struct vt_tart {
     char name[VT_TART_NAME_SIZE];    /* of our clone, in tart */
     char lineage[VT_TART_NAME_SIZE]; /* of all clones that have its MAC address */
     char *lock, *log;
-    int lineage_fd; /* held while it runs; -1: not */
-    struct vt_tart_process *process;
+    int lineage_fd;                /* held while it runs; -1: not */
+    struct vt_hypervisor *process; /* `tart run NAME …`, while it runs */
 
     /* What is under way: one job of several steps, each a command or a wait. */
     struct vt_tart_job {

@@ -2,11 +2,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "core/json.h"
 #include "core/mem.h"
@@ -16,6 +18,7 @@
 #define LIST_MAX 4096
 #define NAME_MAX_ 512
 #define SAID_MAX 400 /* bytes of tart's own words in a message */
+#define TAIL_MAX 4096
 
 /* --- JSON --- */
 
@@ -268,4 +271,20 @@ enum vt_code vt_tart_exec_failed(const char *said, int status, const char *vm, s
     if (own.code == VT_EHYPERVISOR) /* what is not known is that the guest does not answer */
         own.code = VT_EGUEST;
     return vt_error_copy(err, &own);
+}
+
+/* --- the log of `tart run` --- */
+
+void vt_tart_log_tail(const char *log, struct vt_buf *out)
+{
+    char text[TAIL_MAX];
+    int fd = open(log, O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    ssize_t n = 0;
+    if (fd >= 0)
+        n = pread(fd, text, sizeof text, size > TAIL_MAX ? size - TAIL_MAX : 0);
+    if (fd >= 0)
+        close(fd);
+    if (n > 0)
+        vt_utf8_append(out, text, (size_t)n);
 }

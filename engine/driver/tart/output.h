@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/buf.h"
 #include "vmtest/error.h"
 
 #define VT_TART_OUTPUT_MAX ((size_t)1 << 20) /* bytes of one command's output */
@@ -69,5 +70,8 @@ enum vt_code vt_tart_exec_failed(const char *said, int status, const char *vm,
  */
 enum vt_code vt_tart_explain(const char *said, const char *op, const char *doing,
                              struct vt_error *err);
+
+/* The last 4 KiB of a log, "" where there is none. */
+void vt_tart_log_tail(const char *log, struct vt_buf *out);
 
 #endif

@@ -1,4 +1,5 @@
 /* A clone of our own, and `tart run`, which is the VM. */
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "vm/tie.h"
 
 #define POLL_S 0.25
+#define PATIENCE_S 5.0   /* after SIGINT, before SIGKILL */
 #define UNTOLD_S 2.0     /* for a version that tells no states: alive for so long, it runs */
 #define STOPS_SINCE 2015 /* SIGUSR2 asks the guest; an earlier version would be killed by it */
 
@@ -117,9 +119,15 @@ static enum vt_code spawn(struct vt_tart *t, struct vt_error *err)
         if (t->options.suspendable && !t->config->share_count)
             vt_args_add(&args, "--suspendable");
         add_shares(&args, t->config);
-        const struct vt_tart_process_opts opts = {
-            .args = &args, .log = t->log, .held = {vt_vm_lease_fd(t->vm), t->lineage_fd}};
-        t->process = vt_tart_process_start(t->loop, &opts, vt_tart_on_ended, t, err);
+        int held[2]; /* it inherits them, and so holds them while it lives */
+        size_t n = 0;
+        if (vt_vm_lease_fd(t->vm) >= 0)
+            held[n++] = vt_vm_lease_fd(t->vm);
+        if (t->lineage_fd >= 0)
+            held[n++] = t->lineage_fd;
+        const struct vt_hypervisor_opts opts = {
+            .args = &args, .log_path = t->log, .fds = held, .fd_count = n};
+        t->process = vt_hypervisor_start(t->loop, &opts, vt_tart_on_ended, t, err);
     }
     vt_args_free(&args);
     vt_free(program);
@@ -165,8 +173,7 @@ void vt_tart_launch(struct vt_tart *t, void (*up)(struct vt_tart *t))
 
 void vt_tart_drop_process(struct vt_tart *t)
 {
-    if (t->process)
-        vt_tart_process_free(t->process, false);
+    vt_hypervisor_free(t->process, SIGINT);
     t->process = NULL;
     if (t->lineage_fd >= 0)
         close(t->lineage_fd);
@@ -218,6 +225,13 @@ static void on_halted(struct vt_tart *t, int status, int sig)
     t->job.then(t);
 }
 
+/* Which ends the VM hard. */
+static void end_process(struct vt_tart *t)
+{
+    vt_hypervisor_signal(t->process, SIGINT);
+    vt_hypervisor_expect_end(t->process, PATIENCE_S);
+}
+
 void vt_tart_halt(struct vt_tart *t, void (*then)(struct vt_tart *t))
 {
     if (!t->process) {
@@ -226,7 +240,7 @@ void vt_tart_halt(struct vt_tart *t, void (*then)(struct vt_tart *t))
     }
     t->job.then = then;
     t->job.ended = on_halted;
-    vt_tart_process_end(t->process);
+    end_process(t);
 }
 
 /* --- what vm asks for --- */
@@ -252,7 +266,7 @@ static bool ask_to_stop(struct vt_tart *t, const char *op, struct vt_error *why)
                 t->config->name, t->version);
         vt_hint(why, "update tart; or have the guest power off by its own command, or kill it");
     } else {
-        vt_tart_process_signal(t->process, SIGUSR2);
+        vt_hypervisor_signal(t->process, SIGUSR2);
     }
     return !why->code;
 }
@@ -275,7 +289,7 @@ void vt_tart_kill(void *instance, struct vt_op *op)
         return;
     }
     t->kill_op = op;
-    vt_tart_process_end(t->process);
+    end_process(t);
 }
 
 static void restarted(struct vt_tart *t)
@@ -321,11 +335,12 @@ void vt_tart_attach(void *instance, struct vt_op *op)
         vt_fail(&why, VT_ESTATE, "vm.attach", "VM %s: nothing tells what tart calls it",
                 t->config->name);
     else
-        t->process = vt_tart_process_attach(t->loop, t->lock, vt_tart_on_ended, t, &why);
+        t->process = vt_hypervisor_attach(t->loop, t->lock, vt_tart_on_ended, t, &why);
     if (!t->process) {
         vt_op_fail(op, &why);
         return;
     }
+    vt_hypervisor_expect_end(t->process, INFINITY); /* there is but its lock to tell of that */
     vt_vm_attached(t->vm, false);
     vt_op_succeed(op, NULL);
 }

@@ -10,12 +10,10 @@
 
 struct vt_vz_helper;
 
-#define VT_VZ_STATUS_UNKNOWN (-1) /* of a process that is no child of this one */
-
 struct vt_vz_helper_handler {
     void (*data)(const char *data, size_t n, void *user);
-    /* The process ended and everything it said was handed over; called once. signal 0: it exited
-     * with `status`. vt_vz_helper_free() may be called here, and must be somewhere. */
+    /* The process ended (vm/hypervisor.h) and everything it said was handed over; called once.
+     * vt_vz_helper_free() may be called here, and must be somewhere. */
     void (*ended)(int status, int signal, void *user);
     void *user;
 };
@@ -47,11 +45,7 @@ void vt_vz_helper_write(struct vt_vz_helper *h, const char *data, size_t n);
 void vt_vz_helper_kill(struct vt_vz_helper *h);
 
 /* Lets go of it; no callback comes any more. Unless leave_running it is killed, and gone when
- * this returns (it waits some milliseconds for that, 5 s at most). */
+ * this returns. */
 void vt_vz_helper_free(struct vt_vz_helper *h, bool leave_running);
-
-/* A connection to the unix socket at `path`, which never waits: a descriptor, or -1 with *err set.
- */
-int vt_vz_connect(const char *path, struct vt_error *err);
 
 #endif

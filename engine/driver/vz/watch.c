@@ -10,6 +10,7 @@
 #include "driver/vz/disks.h"
 #include "driver/vz/fault.h"
 #include "driver/vz/save.h"
+#include "vm/hypervisor.h"
 #include "vm/tie.h"
 #include "vmtest/log.h"
 
@@ -131,7 +132,7 @@ static void describe_end(const struct vt_vz *vz, int status, int sig, struct vt_
     struct vt_buf line = VT_BUF_INIT;
     if (sig)
         vt_buf_printf(out, "vmtest-vz was killed by signal %d (%s)", sig, strsignal(sig));
-    else if (status == VT_VZ_STATUS_UNKNOWN)
+    else if (status == VT_STATUS_UNKNOWN)
         vt_buf_puts(out, "vmtest-vz ended without a word");
     else
         vt_buf_printf(out, "vmtest-vz ended with status %d", status);

@@ -63,8 +63,6 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct vt_conn *c = stream->data;
-    if (c->released)
-        return;
     if (n > 0 && c->handler.data)
         c->handler.data(buf->base, (size_t)n, c->handler.user);
     if (n >= 0)

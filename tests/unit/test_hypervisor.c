@@ -103,7 +103,12 @@ static void wait_ended(struct seen *s, double seconds)
     }
 }
 
-/* A process in a group of its own that holds the lock, once it does. */
+static void on_signal(int sig)
+{
+    (void)sig;
+}
+
+/* A process in a group of its own that holds the lock, once it does, till SIGUSR1. */
 static void begin_stranger(struct seen *s)
 {
     int ready[2];
@@ -114,9 +119,10 @@ static void begin_stranger(struct seen *s)
         int fd;
         setpgid(0, 0);
         signal(SIGTERM, SIG_IGN);
+        signal(SIGUSR1, on_signal);
         if (vt_lock_file(s->lock, &fd, NULL) || write(ready[1], "x", 1) != 1)
             _exit(1);
-        for (;;)
+        for (pause(), close(fd);;)
             pause();
     }
     close(ready[1]);
@@ -237,14 +243,18 @@ static void test_another_holder_is_not_signalled(void **state)
     begin_stranger(s);
     attach(s);
     pid_t first = s->stranger;
-    kill(first, SIGKILL);
-    waitpid(first, NULL, 0);
+    kill(first, SIGUSR1);
+    for (int i = 0; i < 5000 && vt_lock_held(s->lock, NULL); i++)
+        usleep(1000);
     begin_stranger(s);
     vt_hypervisor_signal(s->process, SIGKILL);
+    usleep(50000);
+    assert_int_equal(waitpid(first, NULL, WNOHANG), 0);
+    assert_int_equal(waitpid(s->stranger, NULL, WNOHANG), 0);
     vt_hypervisor_free(s->process, 0);
     s->process = NULL;
-    usleep(50000);
-    assert_int_equal(waitpid(s->stranger, NULL, WNOHANG), 0);
+    kill(first, SIGKILL);
+    waitpid(first, NULL, 0);
 }
 
 static void test_refusals(void **state)

@@ -136,10 +136,10 @@ static struct vt_hypervisor *spawn(struct vt_qemu_process *p,
                                    const struct vt_qemu_process_opts *opts, const struct fds *fds,
                                    struct vt_error *err)
 {
-    int *all = vt_calloc(opts->fd_count + 3, sizeof *all);
-    size_t n = 0;
-    all[n++] = fds->qmp.listener;
-    all[n++] = fds->console.listener;
+    size_t n = VT_QEMU_FD_FIRST - VT_HYPERVISOR_FD_FIRST;
+    int *all = vt_calloc(n + opts->fd_count + 1, sizeof *all);
+    all[VT_QEMU_FD_QMP - VT_HYPERVISOR_FD_FIRST] = fds->qmp.listener;
+    all[VT_QEMU_FD_CONSOLE - VT_HYPERVISOR_FD_FIRST] = fds->console.listener;
     for (size_t i = 0; i < opts->fd_count; i++)
         all[n++] = opts->fds[i];
     if (opts->lease >= 0)

@@ -1,12 +1,10 @@
-#include <errno.h>
 #include <openssl/rand.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/mem.h"
 #include "core/socket.h"
 #include "guest/agent_internal.h"
+#include "guest/wire.h"
 
 enum {
     in_size = 4 * VT__FRAME_DATA,
@@ -20,9 +18,7 @@ struct vt__agent_conn {
     struct vt_loop *loop;
     const struct vt__agent_conn_class *cls;
     void *user;
-    int fd;
-    uv_poll_t *poll;
-    int events; /* asked of poll */
+    struct vt__wire wire;
     unsigned char nonce[VT__NONCE];
     uint32_t tag;
     bool greeted;
@@ -30,8 +26,6 @@ struct vt__agent_conn {
     double pause;
     unsigned char *in;
     size_t in_head, in_tail;
-    struct vt_buf out;
-    size_t out_head;
     struct vt__agent_stream *streams, *cursor; /* cursor: the next of a walk */
     uint32_t last_id;
     bool running, dead; /* dead: freed when what runs has returned */
@@ -39,15 +33,9 @@ struct vt__agent_conn {
 
 /* ---- its end ---- */
 
-static void on_closed(uv_handle_t *handle)
-{
-    vt_free(handle);
-}
-
 static void release(struct vt__agent_conn *c)
 {
     vt_free(c->in);
-    vt_buf_free(&c->out);
     vt_free(c);
 }
 
@@ -58,10 +46,7 @@ void vt__agent_conn_close(struct vt__agent_conn *c, const struct vt_error *why)
     c->dead = true;
     vt_timer_clear(&c->hello);
     vt_timer_clear(&c->kick);
-    c->poll->data = NULL;
-    uv_poll_stop(c->poll);
-    uv_close((uv_handle_t *)c->poll, on_closed);
-    close(c->fd);
+    vt__wire_close(&c->wire);
     while (c->streams) {
         struct vt__agent_stream *s = c->streams;
         vt__agent_stream_remove(s, false);
@@ -90,39 +75,13 @@ void vt__agent_conn_break(struct vt__agent_conn *c, const char *what)
 
 /* ---- sending ---- */
 
-static void on_event(uv_poll_t *poll, int status, int events);
-
-static void ask(struct vt__agent_conn *c)
-{
-    int events = UV_READABLE | (c->out_head < c->out.len ? UV_WRITABLE : 0);
-    if (c->dead || events == c->events)
-        return;
-    c->events = events;
-    uv_poll_start(c->poll, events, on_event);
-}
-
 static void flush(struct vt__agent_conn *c)
 {
-    while (!c->dead && c->out_head < c->out.len) {
-        ssize_t n = send(c->fd, c->out.data + c->out_head, c->out.len - c->out_head, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            break;
-        if (n < 0) {
-            vt__agent_conn_break(c, strerror(errno));
-            return;
-        }
-        c->out_head += (size_t)n;
-    }
-    if (c->out_head == c->out.len) {
-        vt_buf_clear(&c->out);
-        c->out_head = 0;
-    } else if (c->out_head > out_soft) {
-        vt_buf_consume(&c->out, c->out_head);
-        c->out_head = 0;
-    }
-    ask(c);
+    const char *broken = c->dead ? NULL : vt__wire_flush(&c->wire);
+    if (broken)
+        vt__agent_conn_break(c, broken);
+    if (!c->dead)
+        vt__wire_watch(&c->wire, true);
 }
 
 /* Lets the streams send what they have, and sends it. */
@@ -155,7 +114,7 @@ void vt__agent_kick(struct vt__agent_conn *c)
 
 bool vt__agent_full(const struct vt__agent_conn *c)
 {
-    return c->out.len - c->out_head > out_soft;
+    return vt__wire_unsent(&c->wire) > out_soft;
 }
 
 void vt__agent_send(struct vt__agent_stream *s, enum vt__frame_type type, const void *a, size_t n,
@@ -165,10 +124,10 @@ void vt__agent_send(struct vt__agent_stream *s, enum vt__frame_type type, const 
     unsigned char head[VT__FRAME_HEAD], tail[VT__FRAME_TAIL];
     vt__frame_head(head, type, 0, s->id, (uint32_t)(n + m));
     vt__store_u32(tail, c->tag);
-    vt_buf_add(&c->out, head, sizeof head);
-    vt_buf_add(&c->out, a, n);
-    vt_buf_add(&c->out, b, m);
-    vt_buf_add(&c->out, tail, sizeof tail);
+    vt_buf_add(&c->wire.out, head, sizeof head);
+    vt_buf_add(&c->wire.out, a, n);
+    vt_buf_add(&c->wire.out, b, m);
+    vt_buf_add(&c->wire.out, tail, sizeof tail);
     if (!c->running)
         vt__agent_kick(c);
 }
@@ -209,14 +168,14 @@ static void say_hello(struct vt__agent_conn *c)
 {
     unsigned char hello[VT__GREETING];
     vt__greeting_make(hello, VT__HELLO, VT__FRAME_VERSION, c->nonce);
-    vt_buf_add(&c->out, hello, sizeof hello);
+    vt_buf_add(&c->wire.out, hello, sizeof hello);
 }
 
 /* Nobody answered yet: says it again, but lets no greetings pile up. */
 static void on_hello(struct vt_timer *timer)
 {
     struct vt__agent_conn *c = timer->user;
-    if (c->out_head == c->out.len)
+    if (!vt__wire_unsent(&c->wire))
         say_hello(c);
     c->pause = c->pause * 2 < hello_most ? c->pause * 2 : hello_most;
     vt_timer_set(&c->hello, c->loop, c->pause, on_hello, c);
@@ -308,15 +267,12 @@ static void receive(struct vt__agent_conn *c)
             c->in_tail -= c->in_head;
             c->in_head = 0;
         }
-        ssize_t n = recv(c->fd, c->in + c->in_tail, in_size - c->in_tail, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        const char *broken = NULL;
+        ssize_t n = vt__wire_receive(&c->wire, c->in + c->in_tail, in_size - c->in_tail, &broken);
+        if (n < 0)
+            vt__agent_conn_break(c, broken ? broken : "it was closed");
+        if (n <= 0)
             return;
-        if (n <= 0) {
-            vt__agent_conn_break(c, n ? strerror(errno) : "it was closed");
-            return;
-        }
         c->in_tail += (size_t)n;
         hand_on(c);
         if (c->in_head == c->in_tail)
@@ -324,17 +280,14 @@ static void receive(struct vt__agent_conn *c)
     }
 }
 
-static void on_event(uv_poll_t *poll, int status, int events)
+static void on_event(void *user, const char *broken, bool readable)
 {
-    struct vt__agent_conn *c = poll->data;
-    if (!c)
-        return;
+    struct vt__agent_conn *c = user;
     c->running = true;
-    if (status < 0)
-        vt__agent_conn_break(c, uv_strerror(status));
-    if (!c->dead && events & UV_WRITABLE)
-        flush(c);
-    if (!c->dead && events & UV_READABLE)
+    if (broken)
+        vt__agent_conn_break(c, broken);
+    flush(c); /* so that there is room for what pump() asks for */
+    if (!c->dead && readable)
         receive(c);
     c->running = false;
     if (c->dead)
@@ -354,22 +307,22 @@ struct vt__agent_conn *vt__agent_conn_new(struct vt_loop *loop, const char *path
     if (fd < 0)
         return NULL;
     struct vt__agent_conn *c = vt_calloc(1, sizeof *c);
+    if (vt__wire_open(&c->wire, loop, fd, "agent.connect", on_event, c, err)) {
+        vt_free(c);
+        return NULL;
+    }
     c->loop = loop;
     c->cls = cls;
     c->user = user;
-    c->fd = fd;
     c->in = vt_malloc(in_size);
-    c->poll = vt_calloc(1, sizeof *c->poll);
-    uv_poll_init(vt_loop_uv(loop), c->poll, fd);
-    c->poll->data = c;
     RAND_bytes(c->nonce, sizeof c->nonce);
     c->tag = vt__session_tag(c->nonce);
     c->pause = hello_first;
     /* ends the frame that an earlier session may have left unfinished */
-    vt_buf_add(&c->out, zeros, sizeof zeros);
+    vt_buf_add(&c->wire.out, zeros, sizeof zeros);
     say_hello(c);
     vt_timer_set(&c->hello, loop, c->pause, on_hello, c);
     vt__agent_kick(c);
-    ask(c);
+    vt__wire_watch(&c->wire, true);
     return c;
 }

@@ -1,13 +1,10 @@
-#include <errno.h>
 #include <openssl/rand.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <uv.h>
 
 #include "core/mem.h"
 #include "core/socket.h"
 #include "guest/qga_internal.h"
+#include "guest/wire.h"
 
 enum { read_size = 64 * 1024, max_reads = 16, mark = 0xff };
 
@@ -24,26 +21,19 @@ struct vt__qga_conn {
     struct vt_loop *loop;
     const struct vt__qga_conn_class *cls;
     void *user;
-    int fd;
-    uv_poll_t *poll;
-    int events;
+    struct vt__wire wire;
     struct vt_timer sync;
     double pause;
     uint32_t sync_id;     /* of the latest greeting */
     bool greeted, marked; /* marked: the byte before a greeting's answer has come */
-    struct vt_buf in, out;
-    size_t out_head, scanned;     /* scanned: of `in`, without a line's end */
+    struct vt_buf in;
+    size_t scanned;               /* of `in`, without a line's end */
     struct request *head, **tail; /* the first is under way while `asked` */
     struct vt__qga_member *members;
     bool asked, running, dead;
 };
 
 /* ---- its end ---- */
-
-static void on_closed(uv_handle_t *handle)
-{
-    vt_free(handle);
-}
 
 static void free_request(struct request *r)
 {
@@ -63,7 +53,6 @@ static struct request *take_first(struct vt__qga_conn *c)
 static void release(struct vt__qga_conn *c)
 {
     vt_buf_free(&c->in);
-    vt_buf_free(&c->out);
     vt_free(c);
 }
 
@@ -73,10 +62,7 @@ void vt__qga_conn_close(struct vt__qga_conn *c, const struct vt_error *why)
         return;
     c->dead = true;
     vt_timer_clear(&c->sync);
-    c->poll->data = NULL;
-    uv_poll_stop(c->poll);
-    uv_close((uv_handle_t *)c->poll, on_closed);
-    close(c->fd);
+    vt__wire_close(&c->wire);
     while (c->head)
         free_request(take_first(c));
     while (c->members) {
@@ -130,39 +116,13 @@ static void lose(struct vt__qga_conn *c, enum vt_code code, const char *what)
 
 /* ---- sending ---- */
 
-static void on_event(uv_poll_t *poll, int status, int events);
-
-static void flush(struct vt__qga_conn *c)
-{
-    while (c->out_head < c->out.len) {
-        ssize_t n = send(c->fd, c->out.data + c->out_head, c->out.len - c->out_head, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            break;
-        if (n < 0) {
-            lose(c, VT_EGUEST, strerror(errno));
-            return;
-        }
-        c->out_head += (size_t)n;
-    }
-    if (c->out_head == c->out.len) {
-        vt_buf_clear(&c->out);
-        c->out_head = 0;
-    }
-    int events = UV_READABLE | (c->out_head < c->out.len ? UV_WRITABLE : 0);
-    if (events != c->events)
-        uv_poll_start(c->poll, events, on_event);
-    c->events = events;
-}
-
 /* The agent answers one request at a time; a second one would only wait inside it. */
 static void ask_next(struct vt__qga_conn *c)
 {
     if (c->dead || !c->greeted || c->asked || !c->head)
         return;
     c->asked = true;
-    vt_buf_puts(&c->out, c->head->line);
+    vt_buf_puts(&c->wire.out, c->head->line);
 }
 
 static void on_sync(struct vt_timer *timer);
@@ -173,9 +133,9 @@ static void greet(struct vt__qga_conn *c)
 {
     RAND_bytes((unsigned char *)&c->sync_id, sizeof c->sync_id);
     c->sync_id &= 0x7fffffff;
-    vt_buf_putc(&c->out, (char)mark);
-    vt_buf_printf(&c->out, "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%u}}\n",
-                  c->sync_id);
+    vt_buf_putc(&c->wire.out, (char)mark);
+    vt_buf_printf(&c->wire.out,
+                  "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%u}}\n", c->sync_id);
     vt_timer_set(&c->sync, c->loop, c->pause, on_sync, c);
 }
 
@@ -184,8 +144,11 @@ static void pump(struct vt__qga_conn *c)
     bool was_running = c->running;
     c->running = true;
     ask_next(c);
+    const char *broken = c->dead ? NULL : vt__wire_flush(&c->wire);
+    if (broken)
+        lose(c, VT_EGUEST, broken);
     if (!c->dead)
-        flush(c);
+        vt__wire_watch(&c->wire, true);
     c->running = was_running;
     if (c->dead && !c->running)
         release(c);
@@ -199,7 +162,7 @@ static void on_sync(struct vt_timer *timer)
         pump(c);
         return;
     }
-    if (c->out_head == c->out.len)
+    if (!vt__wire_unsent(&c->wire))
         greet(c);
     else
         vt_timer_set(&c->sync, c->loop, c->pause, on_sync, c);
@@ -311,30 +274,25 @@ static void take_lines(struct vt__qga_conn *c)
 static void receive(struct vt__qga_conn *c)
 {
     for (int i = 0; i < max_reads && !c->dead; i++) {
+        const char *broken = NULL;
         vt_buf_reserve(&c->in, read_size);
-        ssize_t n = recv(c->fd, c->in.data + c->in.len, read_size, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        ssize_t n = vt__wire_receive(&c->wire, c->in.data + c->in.len, read_size, &broken);
+        if (n < 0)
+            lose(c, VT_EGUEST, broken ? broken : "it was closed");
+        if (n <= 0)
             return;
-        if (n <= 0) {
-            lose(c, VT_EGUEST, n ? strerror(errno) : "it was closed");
-            return;
-        }
         c->in.len += (size_t)n;
         take_lines(c);
     }
 }
 
-static void on_event(uv_poll_t *poll, int status, int events)
+static void on_event(void *user, const char *broken, bool readable)
 {
-    struct vt__qga_conn *c = poll->data;
-    if (!c)
-        return;
+    struct vt__qga_conn *c = user;
     c->running = true;
-    if (status < 0)
-        lose(c, VT_EGUEST, uv_strerror(status));
-    if (!c->dead && events & UV_READABLE)
+    if (broken)
+        lose(c, VT_EGUEST, broken);
+    if (!c->dead && readable)
         receive(c);
     c->running = false;
     if (c->dead)
@@ -353,17 +311,16 @@ struct vt__qga_conn *vt__qga_conn_new(struct vt_loop *loop, const char *path,
     if (fd < 0)
         return NULL;
     struct vt__qga_conn *c = vt_calloc(1, sizeof *c);
+    if (vt__wire_open(&c->wire, loop, fd, "qga.connect", on_event, c, err)) {
+        vt_free(c);
+        return NULL;
+    }
     c->loop = loop;
     c->cls = cls;
     c->user = user;
-    c->fd = fd;
     c->tail = &c->head;
-    c->poll = vt_calloc(1, sizeof *c->poll);
-    uv_poll_init(vt_loop_uv(loop), c->poll, fd);
-    c->poll->data = c;
     c->pause = sync_first;
     greet(c);
-    uv_poll_start(c->poll, UV_READABLE | UV_WRITABLE, on_event);
-    c->events = UV_READABLE | UV_WRITABLE;
+    vt__wire_watch(&c->wire, true);
     return c;
 }

@@ -1,17 +1,9 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/mem.h"
 #include "guest/ssh_internal.h"
-
-#ifdef MSG_NOSIGNAL
-enum { send_flags = MSG_NOSIGNAL };
-#else
-enum { send_flags = 0 }; /* SO_NOSIGPIPE is set where there is no such flag (ssh_dial.c) */
-#endif
 
 enum {
     max_rounds = 8,          /* of stepping before other events of the loop have their turn */
@@ -107,7 +99,7 @@ static ssize_t session_send(libssh2_socket_t fd, const void *buffer, size_t n, i
     (void)fd;
     (void)flags;
     if (!c->dead)
-        vt_buf_add(&c->out, buffer, n);
+        vt_buf_add(&c->wire.out, buffer, n);
     return (ssize_t)n;
 }
 
@@ -183,29 +175,16 @@ static bool step_all(struct vt__ssh_conn *c)
 
 /* ---- the socket ---- */
 
-static void on_socket(uv_poll_t *poll, int status, int events);
+static void lost(struct vt__ssh_conn *c, const char *why)
+{
+    vt_fail(&c->broken, VT_EGUEST, "ssh", "the connection to the guest was lost: %s", why);
+}
 
 static void flush(struct vt__ssh_conn *c)
 {
-    while (!c->broken.code && c->out_head < c->out.len) {
-        ssize_t n = send(c->fd, c->out.data + c->out_head, c->out.len - c->out_head, send_flags);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            break;
-        if (n < 0)
-            vt_fail(&c->broken, VT_EGUEST, "ssh", "the connection to the guest was lost: %s",
-                    strerror(errno));
-        else
-            c->out_head += (size_t)n;
-    }
-    if (c->out_head == c->out.len) {
-        vt_buf_clear(&c->out);
-        c->out_head = 0;
-    } else if (c->out_head > VT__SSH_OUT_SOFT) {
-        vt_buf_consume(&c->out, c->out_head);
-        c->out_head = 0;
-    }
+    const char *broken = c->broken.code ? NULL : vt__wire_flush(&c->wire);
+    if (broken)
+        lost(c, broken);
 }
 
 static void fill(struct vt__ssh_conn *c)
@@ -217,41 +196,23 @@ static void fill(struct vt__ssh_conn *c)
     }
     if (c->in_tail == VT__SSH_IN_SIZE || c->closed_by_peer)
         return;
-    ssize_t n;
-    do
-        n = recv(c->fd, c->in + c->in_tail, VT__SSH_IN_SIZE - c->in_tail, 0);
-    while (n < 0 && errno == EINTR);
+    const char *broken = NULL;
+    ssize_t n =
+        vt__wire_receive(&c->wire, c->in + c->in_tail, VT__SSH_IN_SIZE - c->in_tail, &broken);
     if (n > 0)
         c->in_tail += (size_t)n;
-    else if (n == 0)
+    else if (broken)
+        lost(c, broken);
+    else if (n < 0)
         c->closed_by_peer = true;
-    else if (errno != EAGAIN && errno != EWOULDBLOCK)
-        vt_fail(&c->broken, VT_EGUEST, "ssh", "the connection to the guest was lost: %s",
-                strerror(errno));
 }
 
-static void update_poll(struct vt__ssh_conn *c)
+static void watch(struct vt__ssh_conn *c)
 {
-    int events = 0;
-    if (c->in_tail - c->in_head < VT__SSH_IN_SIZE && !c->closed_by_peer)
-        events |= UV_READABLE;
-    if (c->out_head < c->out.len)
-        events |= UV_WRITABLE;
-    if (events == c->events)
-        return;
-    c->events = events;
-    if (events)
-        uv_poll_start(c->poll, events, on_socket);
-    else
-        uv_poll_stop(c->poll);
+    vt__wire_watch(&c->wire, c->in_tail - c->in_head < VT__SSH_IN_SIZE && !c->closed_by_peer);
 }
 
 /* ---- life ---- */
-
-static void on_poll_closed(uv_handle_t *handle)
-{
-    vt_free(handle);
-}
 
 static void destroy(struct vt__ssh_conn *c)
 {
@@ -260,7 +221,6 @@ static void destroy(struct vt__ssh_conn *c)
         continue;
     while (c->blocks)
         release(c, c->blocks);
-    vt_buf_free(&c->out);
     vt_free(c->in);
     vt_free(c);
 }
@@ -274,9 +234,7 @@ void vt__ssh_conn_close(struct vt__ssh_conn *c, const struct vt_error *why)
     vt_timer_clear(&c->again);
     vt_timer_clear(&c->hold);
     vt_timer_clear(&c->patience);
-    uv_poll_stop(c->poll);
-    uv_close((uv_handle_t *)c->poll, on_poll_closed);
-    close(c->fd);
+    vt__wire_close(&c->wire);
     while (c->tasks) {
         struct vt__ssh_task *task = c->tasks;
         vt__ssh_task_remove(task);
@@ -321,17 +279,15 @@ void vt__ssh_conn_kick(struct vt__ssh_conn *c)
     }
     if (more)
         vt_timer_set(&c->again, c->loop, 0, on_again, c);
-    update_poll(c);
+    watch(c);
 }
 
-static void on_socket(uv_poll_t *poll, int status, int events)
+static void on_socket(void *user, const char *broken, bool readable)
 {
-    struct vt__ssh_conn *c = poll->data;
-    (void)events;
-    if (status < 0)
-        vt_fail(&c->broken, VT_EGUEST, "ssh", "the connection to the guest was lost: %s",
-                uv_strerror(status));
-    else
+    struct vt__ssh_conn *c = user;
+    if (broken)
+        lost(c, broken);
+    else if (readable)
         fill(c);
     vt__ssh_conn_kick(c);
 }
@@ -341,22 +297,18 @@ struct vt__ssh_conn *vt__ssh_conn_new(struct vt_loop *loop, int fd, const char *
                                       void *user, struct vt_error *err)
 {
     struct vt__ssh_conn *c = vt_calloc(1, sizeof *c);
-    c->session = libssh2_session_init_ex(session_alloc, session_free, session_realloc, c);
-    uv_poll_t *poll = vt_calloc(1, sizeof *poll);
-    int rc = c->session ? uv_poll_init(vt_loop_uv(loop), poll, fd) : UV_ENOMEM;
-    if (rc) {
-        vt_fail(err, VT_EIO, "ssh", "cannot watch a socket: %s", uv_strerror(rc));
-        if (c->session)
-            libssh2_session_free(c->session);
-        vt_free(poll);
+    if (vt__wire_open(&c->wire, loop, fd, "ssh", on_socket, c, err)) {
         vt_free(c);
-        close(fd);
         return NULL;
     }
-    poll->data = c;
+    c->session = libssh2_session_init_ex(session_alloc, session_free, session_realloc, c);
+    if (!c->session) {
+        vt_fail(err, VT_EIO, "ssh", "libssh2 makes no session");
+        vt__wire_close(&c->wire);
+        vt_free(c);
+        return NULL;
+    }
     c->loop = loop;
-    c->fd = fd;
-    c->poll = poll;
     c->on_lost = on_lost;
     c->user = user;
     c->channel_limit = UINT32_MAX;
@@ -365,7 +317,7 @@ struct vt__ssh_conn *vt__ssh_conn_new(struct vt_loop *loop, int fd, const char *
     c->in_tail = n;
     libssh2_session_set_blocking(c->session, 0);
     set_callbacks(c->session);
-    update_poll(c);
+    watch(c);
     return c;
 }
 
@@ -378,7 +330,7 @@ void vt__ssh_conn_break(struct vt__ssh_conn *c, const char *doing)
 
 bool vt__ssh_conn_full(const struct vt__ssh_conn *c)
 {
-    return c->out.len - c->out_head >= VT__SSH_OUT_SOFT;
+    return vt__wire_unsent(&c->wire) >= VT__SSH_OUT_SOFT;
 }
 
 const char *vt__ssh_last_error(struct vt__ssh_conn *c)

@@ -29,6 +29,7 @@
 #include "core/buf.h"
 #include "guest/channel.h"
 #include "guest/ssh.h"
+#include "guest/wire.h"
 #include "loop/op.h"
 
 struct vt__ssh_conn;
@@ -51,14 +52,10 @@ struct vt__ssh_task {
 struct vt__ssh_conn {
     struct vt_loop *loop;
     LIBSSH2_SESSION *session;
-    int fd;
-    uv_poll_t *poll;
-    int events; /* asked of poll */
-    char *in;   /* received, not yet taken by libssh2: in[in_head..in_tail) */
+    struct vt__wire wire;
+    char *in; /* received, not yet taken by libssh2: in[in_head..in_tail) */
     size_t in_head, in_tail;
-    uint64_t in_total; /* ever taken by libssh2 */
-    struct vt_buf out; /* not yet sent: from out_head on */
-    size_t out_head;
+    uint64_t in_total;                          /* ever taken by libssh2 */
     struct vt__ssh_task *tasks, *tail, *cursor; /* cursor: the next of a walk */
     struct vt__ssh_task *turn;                  /* who may use the session's own state */
     struct vt__ssh_block *blocks;               /* libssh2's memory for this session */

@@ -120,7 +120,7 @@ static void prefer(struct login *l)
 static enum outcome handshake(struct login *l)
 {
     struct vt__ssh_conn *c = l->task.conn;
-    int rc = libssh2_session_handshake(c->session, c->fd);
+    int rc = libssh2_session_handshake(c->session, c->wire.fd);
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return WAIT;
     if (!rc) {

@@ -188,6 +188,18 @@ def test_save_and_restore(f):
     with Helper(f) as c:
         c.ok("create", config=f.config(cpus=3, machine_identifier=made["machine_identifier"]))
         c.fails("restore", 12, "another configuration", **VZ, path=f / "saved")
+    with Helper(f) as c:
+        c.ok("create", config=f.config())
+        c.fails("restore", 12, "another machine", **VZ, path=f / "saved")
+
+
+def test_no_two_machines_are_the_same(f):
+    made = []
+    for config in (f.config, f.config, f.mac_config, f.mac_config):
+        with Helper(f) as c:
+            made.append(c.ok("create", config=config(nics=[{"kind": "nat"}, {"kind": "nat"}])))
+    check(len({one["machine_identifier"] for one in made}) == 4, made)
+    check(len({mac for one in made for mac in one["macs"]}) == 8, made)
 
 
 def test_what_cannot_be_saved(f):

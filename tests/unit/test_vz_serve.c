@@ -118,6 +118,17 @@ static void expect(struct peer *p, json_int_t id, const char *state, int code, c
     json_decref(m);
 }
 
+static void await_state(struct peer *p, const char *state)
+{
+    for (bool there = false; !there;) {
+        json_t *m = next(p);
+        assert_non_null(m);
+        const char *told = json_string_value(json_object_get(m, "state"));
+        there = json_object_get(m, "event") && told && !strcmp(told, state);
+        json_decref(m);
+    }
+}
+
 /* In the helper's process: what crashes it ends it. cmocka's handlers would go on there with the
  * tests, each of which makes a process. */
 static void crash_for_good(void)
@@ -152,6 +163,16 @@ static int setup(void **state)
     h->tie = tie[0];
     *state = h;
     return 0;
+}
+
+/* Whose operations take long enough for what a test does meanwhile. */
+static int setup_slow(void **state)
+{
+    unsigned usual = vz_backend_delay;
+    vz_backend_delay = 300;
+    int code = setup(state);
+    vz_backend_delay = usual;
+    return code;
 }
 
 static int end_of(struct helper *h)
@@ -340,6 +361,28 @@ static void test_client_that_leaves_does_not_end_its_requests(void **state)
     leave(&q);
 }
 
+/* What comes of its requests is told to nobody, whoever has its place by then. */
+static void test_client_that_left_is_forgotten(void **state)
+{
+    struct peer first = join(*state), p = join(*state), after[VTZ_CLIENTS_MAX - 1];
+    say(&first, CREATE(""));
+    expect(&first, 1, "stopped", 0, NULL);
+    say(&p, "{\"id\": 77, \"op\": \"start\"}\n");
+    await_state(&first, "starting");
+    leave(&p);
+    for (size_t i = 0; i < VTZ_CLIENTS_MAX - 1; i++)
+        after[i] = join(*state);
+    await_state(&first, "running");
+    say(&first, "{\"id\": 2, \"op\": \"state\"}\n");
+    expect(&first, 2, "running", 0, NULL);
+    for (size_t i = 0; i < VTZ_CLIENTS_MAX - 1; i++) {
+        say(&after[i], "{\"id\": 3, \"op\": \"state\"}\n");
+        expect(&after[i], 3, "running", 0, NULL);
+        leave(&after[i]);
+    }
+    leave(&first);
+}
+
 static void test_failed_create_leaves_nothing(void **state)
 {
     struct helper *h = *state;
@@ -520,6 +563,7 @@ int main(void)
         TEST(test_many_requests),
         TEST(test_client_that_does_not_read),
         TEST(test_client_that_leaves_does_not_end_its_requests),
+        cmocka_unit_test_setup_teardown(test_client_that_left_is_forgotten, setup_slow, teardown),
         TEST(test_failed_create_leaves_nothing),
         TEST(test_relay),
         TEST(test_files_are_looked_at),

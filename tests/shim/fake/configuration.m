@@ -2,6 +2,7 @@
 #import <Virtualization/Virtualization.h>
 
 #include "accessors.h"
+#include "identity.h"
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -225,11 +226,11 @@ EMPTY(VZNetworkDevice)
 }
 + (instancetype)randomLocallyAdministeredAddress
 {
-    long bits = random();
+    uint32_t bits = fake_random();
     return [[[self alloc]
-        initWithString:[NSString stringWithFormat:@"06:00:%02lx:%02lx:%02lx:%02lx",
-                                                  bits >> 24 & 255, bits >> 16 & 255,
-                                                  bits >> 8 & 255, bits & 255]] autorelease];
+        initWithString:[NSString stringWithFormat:@"06:00:%02x:%02x:%02x:%02x", bits >> 24 & 255,
+                                                  bits >> 16 & 255, bits >> 8 & 255, bits & 255]]
+        autorelease];
 }
 READS(NSString *, string)
 @end

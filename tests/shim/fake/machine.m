@@ -3,6 +3,7 @@
 
 #include "accessors.h"
 #include "guest.h"
+#include "identity.h"
 #include "translate.h"
 #include <string.h>
 #include <unistd.h>
@@ -428,7 +429,9 @@ static NSError *error_unless(BOOL ok, NSInteger code, const char *why)
                const char *path = [[url path] fileSystemRepresentation];
                if (access(path, F_OK) == 0)
                    fake_broken("a saved state would be overwritten", _cmd);
-               return error_unless(vm.ops->save(vm.guest, path, why), VZErrorSave, why);
+               bool good = vm.ops->save(vm.guest, path, why) &&
+                           fake_identity_add([self valueOf:@"configuration"], path, why);
+               return error_unless(good, VZErrorSave, why);
              }
               then:done];
 }
@@ -441,8 +444,12 @@ static NSError *error_unless(BOOL ok, NSInteger code, const char *why)
                 by:VZVirtualMachineStateRestoring
                 to:VZVirtualMachineStatePaused
              doing:^{
-               return start_guest([self valueOf:@"configuration"],
-                                  [[url path] fileSystemRepresentation]);
+               VZVirtualMachineConfiguration *configuration = [self valueOf:@"configuration"];
+               const char *path = [[url path] fileSystemRepresentation];
+               char why[GUEST_WHY] = "";
+               if (!fake_identity_check(configuration, path, why))
+                   return error_unless(false, VZErrorRestore, why);
+               return start_guest(configuration, path);
              }
               then:done];
 }

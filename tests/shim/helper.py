@@ -180,15 +180,17 @@ class Helper:
         return self.client
 
     def __exit__(self, kind, value, trace):
+        failed = True
         try:
             if kind is None:
                 self.client.ok("quit")
                 self.end()
+                failed = False
         finally:
             self.process.kill()
             said = self.process.stderr.read().decode()
             self.process.wait()
             self.process.stderr.close()
             self.client.close()
-            if kind and said:
+            if failed and said:
                 print("the helper said:", said)

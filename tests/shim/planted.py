@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Bugs are planted in copies of the helper's sources, and the check that is named has to find each.
 
-planted.py BUILD.json [NAME...]   BUILD.json: how CMake builds the helper over the fake framework"""
+planted.py BUILD.json [NAME...]   BUILD.json: how CMake builds the helper over the fake framework
+
+A build with sanitizers is given the bugs that take them, one without all the others."""
 import json
 import os
 import pathlib
@@ -82,6 +84,33 @@ BUGS = [
 ]
 
 
+# likewise, of memory and arithmetic: what the sanitizers of a build alone tell for sure
+SANITIZED_BUGS = [
+    ("client_not_forgotten", "serve.c", "    vtz_calls_forget_client(client);\n", "    (void)client;\n",
+     "protocol test_a_client_that_left", "heap-use-after-free"),
+    ("pending_freed_before_its_end", "calls.c", "        p->done(p, &report->outcome);\n        vtz_pending_free(p);\n",
+     "        vtz_pending_free(p);\n        p->done(p, &report->outcome);\n", "protocol test_life",
+     "heap-use-after-free"),
+    ("config_freed_twice", "serve.c", "        vtz_config_free(core.config);\n        core.config = NULL;\n",
+     "        vtz_config_free(core.config);\n", "protocol test_configurations_the_framework_refuses",
+     "heap-use-after-free"),
+    ("failure_freed_twice", "failure.c", "        vt_free(below);\n", "        vt_free(below);\n        vt_free(below);\n",
+     "protocol test_every_failure", "attempting double-free"),
+    ("relay_used_after_its_end", "relay.c", "    if (settle(s->relay))\n        end_relay(s->relay);\n}",
+     "    if (settle(s->relay))\n        end_relay(s->relay);\n    write_out(s);\n}", "protocol test_vsock",
+     "heap-use-after-free"),
+    ("relay_reads_too_much", "relay.c", "    vt_buf_reserve(&other->out, VTZ_RELAY_BUFFER);\n",
+     "    vt_buf_reserve(&other->out, 1024);\n", "protocol test_vsock", "heap-buffer-overflow"),
+    ("addresses_of_one_network", "network.m", "vt_calloc(VTZ_NICS_MAX, ", "vt_calloc(1, ",
+     "protocol test_every_device", "heap-buffer-overflow"),
+    ("text_of_another", "text.m", "char *vtz_copy(NSString *text)\n{\n    return vt_strdup([text UTF8String]);",
+     "char *vtz_copy(NSString *text)\n{\n    return (char *)[text UTF8String];", "protocol test_host",
+     "AddressSanitizer"),
+    ("shifted_too_far", "config_devices.c", "~(UINT32_MAX >> bits)", "~(UINT32_MAX >> (bits + 8))",
+     "protocol test_every_device", "shift exponent"),
+]
+
+
 class Unplanted(Exception):
     """A bug that could not be planted, or was not found."""
 
@@ -147,9 +176,10 @@ def plant(bug, how):
 
 def main():
     how = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
-    wanted = sys.argv[2:] or [bug[0] for bug in BUGS]
+    bugs = SANITIZED_BUGS if any(flag.startswith("-fsanitize") for flag in how["flags"]) else BUGS
+    wanted = sys.argv[2:] or [bug[0] for bug in bugs]
     failed = 0
-    for bug in BUGS:
+    for bug in bugs:
         if bug[0] not in wanted:
             continue
         start = time.monotonic()

@@ -57,6 +57,20 @@ def test_several_clients(f):
             other.close()
 
 
+def test_a_client_that_left(f):
+    helper = Helper(f, MS=200)
+    with helper as c:
+        other = Client(helper.path)
+        c.ok("create", config=f.config())
+        other.send("start")
+        while c.event("state")["state"] != "starting":
+            pass
+        other.close()  # its request goes on, and nobody is told what comes of it
+        while c.event("state")["state"] != "running":
+            pass
+        c.ok("state", "running")
+
+
 def test_malformed_lines(f):
     helper = Helper(f)
     with helper as c:

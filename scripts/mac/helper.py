@@ -24,6 +24,7 @@ LINE_MAX = 1 << 20
 START_S, OFF_S = 30, 300
 QUICK_S, INSTALL_S = 120, 3 * 3600
 LEAST_USED = 1 << 30  # bytes of disk: a fraction of any macOS
+AGENT_PORT = 30285  # of vsock (shim/agent/protocol.md)
 
 
 class Failed(Exception):
@@ -212,9 +213,11 @@ def boot(machine, words):
     if words[:at]:
         start["provisioning"] = json.loads(pathlib.Path(words[0]).read_text(encoding="utf-8"))
     with Helper(machine["helper"]) as helper:
-        helper.call("create", QUICK_S, config=config(machine))
+        agent = os.path.join(helper.folder, "a")
+        helper.call("create", QUICK_S, config={
+            **config(machine), "vsock": [{"port": AGENT_PORT, "socket": agent}]})
         helper.call("start", QUICK_S, **start)
-        env = {**os.environ, "VMTEST_GUEST_MAC": machine["macs"][0]}
+        env = {**os.environ, "VMTEST_GUEST_MAC": machine["macs"][0], "VMTEST_GUEST_AGENT": agent}
         status = subprocess.run(words[at + 1:], env=env, stdin=subprocess.DEVNULL,
                                 check=False).returncode
         if status:
@@ -235,6 +238,7 @@ def describe(machine):
         "auxiliary": os.path.basename(machine["auxiliary"]),
         "hardware_model": machine["hardware_model"], "boot_deadline": "180s",
         "shutdown": "sudo -n shutdown -h now", "reboot": "sudo -n shutdown -r now",
+        "channels": ["agent", "ssh"],
         "ssh": {"user": machine["user"], "key": "id_ed25519", "password": password,
                 "host_key": machine["host_key"]},
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

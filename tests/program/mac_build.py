@@ -12,9 +12,10 @@ import sys
 import tempfile
 import time
 
-from mac_scripts import ATTACHED, MAC, RECIPE, containers
+from mac_scripts import AGENT_JOB, ATTACHED, MAC, RECIPE, containers
 from vt import VMTEST, check, contains, equal, main, skip
 
+AGENT = pathlib.Path(VMTEST).resolve().parent / "shim" / "agent" / "vmtest-agent"
 HELPER = pathlib.Path(__file__).resolve().parent / "mac_helper.py"
 GUEST_SECONDS = "20"
 
@@ -30,6 +31,7 @@ apfs) cat "$FAKE/apfs.plist" ;;
 mount) mkdir -p "$3/private/var/db" ;;
 unmount) cp -a "$2" "$FAKE/data" && rm -r "$2"/* ;;
 esac''',
+    "file": 'echo "${FAKE_KIND:-Mach-O 64-bit executable arm64}"',
     "codesign": 'case " $* " in *" --display "*) cat "$FAKE/entitlements" ;; esac',
     "ssh-keyscan": 'echo "192.168.64.7 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"',
     "ssh": '''for command; do :; done
@@ -70,9 +72,12 @@ class Mac:
         (self.fake / "apfs.plist").write_bytes(plistlib.dumps(containers()))
         (self.fake / "entitlements").write_text("com.apple.security.virtualization")
         (self.path / "x.ipsw").write_text("an IPSW")
+        (self.path / "agent-for-macos").write_text("an agent")
+        (self.path / "agent-for-macos").chmod(0o755)
         self.env = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "FAKE": str(self.fake),
                     "FAKE_HOST": "15.3", "FAKE_GUEST": "15.1", "FAKE_BROKEN": "",
-                    "VMTEST_VZ": str(self.helper()), "VMTEST_IMAGE_DIR": str(self.image),
+                    "VMTEST_VZ": str(self.helper()), "VMTEST_AGENT": str(self.path / "agent-for-macos"),
+                    "FAKE_AGENT": str(AGENT), "VMTEST_IMAGE_DIR": str(self.image),
                     "VMTEST_WORK_DIR": str(self.work), "VMTEST_SET_ipsw": str(self.path / "x.ipsw"),
                     "VMTEST_SET_ip_wait": GUEST_SECONDS, "VMTEST_GUEST_ADDRESS": "192.168.64.7"}
         return self
@@ -132,6 +137,8 @@ def check_image(mac, ran):
     equal((image["os"], image["arch"], image["disk"], image["disk_format"], image["auxiliary"]),
           ("macos", "aarch64", "disk.img", "raw", "auxiliary"))
     equal(image["os_version"], json.loads((mac.image / "contents.json").read_text())["system"].split()[1])
+    equal(image["channels"], ["agent", "ssh"])
+    contains(ran.stderr, "checked: vmtest's agent answers by vsock, as root")
     equal(image["ssh"]["host_key"], "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5")
     equal(sorted(path.name for path in mac.image.iterdir()),
           ["auxiliary", "contents.json", "disk.img", "id_ed25519", "image.json"])
@@ -164,6 +171,8 @@ def test_by_patching_the_disk():
         equal((second["machine_identifier"], second["nics"][0]["mac"]), ("bWFj", "5e:00:00:00:0b:01"))
         placed = mac.fake / "data" / "private" / "var" / "db" / "vmtest"
         equal((placed / "settings").read_text(), "user=admin account=make wanted='15.1*'\n")
+        equal((placed / "vmtest-agent").read_text(), "an agent")
+        equal((placed / "vmtest.agent.plist").read_bytes(), AGENT_JOB.read_bytes())
         contains((placed / "account.dsimport").read_text(), mac.description()["ssh"]["password"])
         calls = mac.called()
         check(calls.index("diskutil enableOwnership disk11s5") < calls.index("diskutil mount"), calls)
@@ -179,7 +188,8 @@ def test_by_provisioning():
         given = start["provisioning"]
         equal((given["user"], given["auto_login"], given["remote_login"]), ("admin", True, True))
         equal(given["password_file"], str(mac.work / "password"))
-        equal(sorted((mac.fake / "copied").read_text().split()), ["authorized_keys", "first-boot", "settings"])
+        equal(sorted((mac.fake / "copied").read_text().split()),
+              ["authorized_keys", "first-boot", "settings", "vmtest-agent", "vmtest.agent.plist"])
         equal((mac.fake / "asked").read_text().rstrip(), image["ssh"]["password"])
         equal((mac.fake / "typed").read_text().rstrip(), image["ssh"]["password"])
         check("hdiutil" not in mac.called(), mac.called())
@@ -191,6 +201,8 @@ def test_what_goes_wrong_makes_no_image():
              ({"FAKE_BROKEN": "unsupported"}, "cannot run on this Mac"),
              ({"FAKE_BROKEN": "sleep"}, "FAILED: never sleeps: the guest says \"10\""),
              ({"FAKE_BROKEN": "clock"}, "FAILED: the clock"),
+             ({"FAKE_BROKEN": "agent", "VMTEST_SET_ip_wait": "3"}, "FAILED: vmtest's agent: agent.py: no agent answers"),
+             ({"FAKE_KIND": "ELF 64-bit LSB executable"}, "is no program for macOS on Apple silicon"),
              ({"FAKE_RESULT": "failed: making the account", "VMTEST_SET_ip_wait": "3"},
               "it says: failed: making the account"),
              ({"FAKE_HOST": "12.6"}, "needs macOS 13 on the host"),

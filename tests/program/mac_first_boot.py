@@ -25,6 +25,7 @@ PROGRAMS = {
     "sleep": "",
 }
 ENTER = """for d in usr dev; do mount --bind "/$d" "$1/$d"; done
+mount --bind "$1/local" "$1/usr/local"
 exec chroot "$1" /usr/bin/env -i PATH=/fake:/usr/bin:/usr/sbin FAIL="$2" /bin/bash \\
     /private/var/db/vmtest/first-boot"""
 
@@ -35,7 +36,8 @@ class Guest:
         self.here = self.root / "private" / "var" / "db" / "vmtest"
         self.daemon = self.root / "Library" / "LaunchDaemons" / "vmtest.first-boot.plist"
         for folder in (self.here, self.daemon.parent, self.root / "fake", self.root / "Users", self.root / "etc",
-                       self.root / "usr", self.root / "dev", self.root / "Library" / "Preferences"):
+                       self.root / "usr", self.root / "dev", self.root / "local",
+                       self.root / "Library" / "Preferences"):
             folder.mkdir(parents=True)
         for name in ("bin", "lib", "lib64", "sbin"):
             if os.path.islink(f"/{name}"):
@@ -49,6 +51,8 @@ class Guest:
         shutil.copy(MAC / "first-boot", self.here)
         (self.here / "settings").write_text(f"user=ci account={account} wanted='15*'\n")
         (self.here / "authorized_keys").write_text("ssh-ed25519 AAAA vmtest\n")
+        (self.here / "vmtest-agent").write_text("an agent")
+        (self.here / "vmtest.agent.plist").write_text("its job")
         self.daemon.write_text("a job")
         if account == "make":
             (self.here / "account.dsimport").write_text("a record with s3cret")
@@ -93,6 +97,13 @@ def no_secret_is_left(guest):
         check("s3cret" not in line, line)
 
 
+def has_agent(guest):
+    program, job = guest.root / "local/libexec/vmtest-agent", guest.daemon.with_name("vmtest.agent.plist")
+    equal((mode_of(program), program.read_text()), ((0o755, 0, 0), "an agent"))
+    equal((mode_of(job), job.read_text()), ((0o644, 0, 0), "its job"))
+    check("launchctl bootstrap system /Library/LaunchDaemons/vmtest.agent.plist" in guest.called(), guest.called())
+
+
 def test_an_account_is_made():
     with Guest("make") as guest:
         equal(guest.boot(), 0, guest.log())
@@ -107,6 +118,7 @@ def test_an_account_is_made():
         equal(mode_of(guest.root / "etc" / "sudoers.d" / "vmtest")[0], 0o440)
         equal(mode_of(guest.root / "etc" / "kcpassword"), (0o600, 0, 0))
         check((guest.root / "private/var/db/.AppleSetupDone").exists())
+        has_agent(guest)
         for line in ("dseditgroup -o edit -a ci -t user admin",
                      "pmset -a sleep 0 displaysleep 0 disksleep 0", "systemsetup -setusingnetworktime on",
                      "launchctl bootstrap system /System/Library/LaunchDaemons/ssh.plist",
@@ -124,11 +136,13 @@ def test_an_account_is_there():
         check(not any(line.split()[0] in ("dsimport", "shutdown", "createhomedir") for line in guest.called()),
               guest.called())
         check((guest.root / "Users/ci/.ssh/authorized_keys").exists())
+        has_agent(guest)
 
 
 def test_what_fails_is_told():
     for program, what in (("dsimport", "making the account"), ("visudo", "letting it be root"),
                           ("pmset", "staying awake"), ("dscl", "waiting for the directory"),
+                          ("launchctl", "starting the agent"),
                           ("softwareupdate", "no updates by itself")):
         with Guest("make") as guest:
             equal(guest.boot(program), 1, program)

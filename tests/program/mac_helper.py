@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """A stand-in for vmtest-vz, for tests of the scripts that drive it: the protocol (shim/vz/protocol.md), and no
-machine. It powers off when the file $FAKE/off appears. What it was asked goes to $FAKE/requests."""
+machine. It powers off when the file $FAKE/off appears. What it was asked goes to $FAKE/requests. $FAKE_AGENT,
+the agent built for this host, answers for the guest's."""
 import base64
 import json
 import os
 import select
 import socket
+import subprocess
 import sys
 
 FAKE = os.environ["FAKE"]
@@ -18,7 +20,7 @@ def error(domain, code, message, **more):
 
 class Machine:
     def __init__(self, client):
-        self.client, self.state, self.config = client, "none", None
+        self.client, self.state, self.config, self.agent = client, "none", None, None
 
     def send(self, **message):
         self.client.sendall(json.dumps(message).encode() + b"\n")
@@ -52,6 +54,10 @@ class Machine:
     def start(self, _):
         assert self.config.get("machine_identifier") and self.config["nics"][0].get("mac")
         self.state = "running"
+        for port in self.config.get("vsock", []):
+            assert port["port"] == 0x764D
+            if os.environ.get("FAKE_BROKEN") != "agent":
+                self.agent = subprocess.Popen([os.environ["FAKE_AGENT"], "--listen", port["socket"]])
         return {}
 
     def stop(self, _):
@@ -87,6 +93,8 @@ def main():
     while True:
         ready = select.select([tie, client], [], [], 0.05)[0]
         if tie in ready:
+            if machine.agent:
+                machine.agent.kill()
             return
         if client in ready:
             buffer += client.recv(65536)

@@ -17,6 +17,7 @@ from vt import check, contains, equal, main
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAC, RECIPE = ROOT / "scripts" / "mac", ROOT / "scripts" / "recipes" / "macos"
+AGENT_JOB = ROOT / "shim" / "agent" / "vmtest.agent.plist"
 DRY = ["--dry-run", "ipsw=/images/x.ipsw"]
 
 
@@ -84,7 +85,7 @@ def test_wrong_arguments():
             ("sign", [], "one PROGRAM"), ("sign", ["--x"], "no option"), ("sign", ["/no"], "is no program"),
             ("sign", ["--identity"], "needs a value"), ("place", ["/"], "ROOT and FOLDER"),
             ("place", ["/", "/tmp"], "no folder with an absolute path"),
-            ("verify", [], "MACHINE.json and FOLDER")):
+            ("verify", [], "MACHINE.json and FOLDER"), ("agent.py", ["/no", "1"], "has vmtest's agent")):
         ran = run(MAC / script, *words)
         equal(ran.returncode, 1, script, words)
         contains(ran.stderr, message)
@@ -115,6 +116,10 @@ def test_plists():
     equal(job["ProgramArguments"], ["/bin/bash", "/private/var/db/vmtest/first-boot"])
     check(job["RunAtLoad"])
     contains((MAC / "first-boot").read_text(), f"/Library/LaunchDaemons/{job['Label']}.plist")
+    agent = plistlib.loads(AGENT_JOB.read_bytes())
+    equal((agent["Label"] + ".plist", agent["RunAtLoad"], agent["KeepAlive"]), (AGENT_JOB.name, True, True))
+    for text in (f"/Library/LaunchDaemons/{AGENT_JOB.name}", f'"$here/vmtest-agent" {agent["ProgramArguments"][0]}'):
+        contains((MAC / "first-boot").read_text(), text)
     nightly = plistlib.loads((MAC / "launchd.plist").read_bytes())
     contains((ROOT / "docs" / "mac.md").read_text(), f"{nightly['Label']}.plist")
     equal(nightly["ProgramArguments"][1], "run")
@@ -277,7 +282,7 @@ def test_volumes():
 def prepared(folder):
     files = folder / "files"
     files.mkdir()
-    for name in ("settings", "account.dsimport", "kcpassword", "authorized_keys"):
+    for name in ("settings", "account.dsimport", "kcpassword", "authorized_keys", "vmtest-agent", AGENT_JOB.name):
         (files / name).write_text(name)
     root = folder / "data"
     (root / "private" / "var" / "db").mkdir(parents=True)
@@ -295,6 +300,7 @@ def test_place():
         db = root / "private" / "var" / "db"
         modes = {db / ".AppleSetupDone": 0o400, db / "vmtest": 0o700, db / "vmtest" / "first-boot": 0o700,
                  db / "vmtest" / "account.dsimport": 0o600, db / "vmtest" / "kcpassword": 0o600,
+                 db / "vmtest" / "vmtest-agent": 0o600, db / "vmtest" / AGENT_JOB.name: 0o600,
                  root / "Library/LaunchDaemons/vmtest.first-boot.plist": 0o644}
         for path, mode in modes.items():
             equal((stat.S_IMODE(path.stat().st_mode), path.stat().st_uid, path.stat().st_gid), (mode, 0, 0), path)
@@ -319,10 +325,13 @@ def test_place_is_not_led_astray():
             contains(ran.stderr, "symbolic link", where)
             equal(list(outside.iterdir()), [], where)
             equal(list(files.iterdir()) != [], True)
+    for name in ("kcpassword", "vmtest-agent", AGENT_JOB.name):
+        with Folder() as folder:
+            root, files = prepared(folder)
+            (files / name).unlink()
+            contains(run(MAC / "place", root, files).stderr, f"{name} is missing")
     with Folder() as folder:
         root, files = prepared(folder)
-        (files / "kcpassword").unlink()
-        contains(run(MAC / "place", root, files).stderr, "kcpassword is missing")
         contains(run(MAC / "place", folder, files).stderr, "is no Data volume")
 
 

@@ -1,0 +1,1 @@
+#include "../../../shim/nosdk/sys/vsock.h"

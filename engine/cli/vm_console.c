@@ -1,19 +1,18 @@
 /* vmtest vm console NAME */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "cli/console_line.h"
 #include "cli/options.h"
 #include "cli/vm_task.h"
 #include "core/fs.h"
 #include "core/mem.h"
+#include "core/sys.h"
 #include "vmtest/run.h"
 
 #define LEAVE 0x1d /* Ctrl-] */
@@ -25,34 +24,6 @@ static volatile sig_atomic_t signalled;
 static void on_signal(int sig)
 {
     signalled = sig;
-}
-
-static int open_console(const struct vt_named *named, struct vt_error *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char *path = vt_path_join(named->state_dir, "console");
-    int fd = -1;
-    if (!vt_named_pid(named)) {
-        vt_fail(err, VT_ESTATE, "vm.console", "VM %s does not run", named->name);
-        vt_hint(err, "`vmtest vm start %s` starts it", named->name);
-    } else if (vt_named_in_run(named)) {
-        vt_fail(err, VT_EBUSY, "vm.console", "the console of VM %s is in use by the run %s",
-                named->name, named->run);
-        vt_hint(err, "what it says is in %s", named->console_log ? named->console_log : "the log");
-    } else if (strlen(path) >= sizeof address.sun_path) {
-        vt_fail(err, VT_EINVAL, "vm.console", "the path %s is too long for a socket", path);
-    } else {
-        strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-        fd = socket(AF_UNIX, SOCK_STREAM, 0);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address)) {
-            vt_fail_sys(err, errno, "vm.console", "cannot reach the console of VM %s", named->name);
-            if (fd >= 0)
-                close(fd);
-            fd = -1;
-        }
-    }
-    vt_free(path);
-    return fd;
 }
 
 /* Keys go as they are typed, each at once; false where standard input is no terminal. */
@@ -74,28 +45,42 @@ static bool pass_keys(int console, char *data, ssize_t n, bool tty, struct vt_er
     return !vt_write_all(console, data, send_n, "the console", err) && !leave;
 }
 
-/* Till the user leaves, the VM closes its end, or (not on a terminal) the input is over and the
- * guest has fallen silent. */
-static void pump(int console, bool tty, struct vt_error *err)
+/* How long to wait for more: a log tells nobody that it has grown. */
+static int patience(const struct vt_console_line *line, bool more, bool keys)
 {
-    struct pollfd fds[] = {{.fd = console, .events = POLLIN},
+    if (more)
+        return 0;
+    return line->log >= 0 ? VT_CONSOLE_LOOK_MS : keys ? -1 : LAST_MS;
+}
+
+/* Till the user leaves, the VM ends, or (not on a terminal) the input is over and the guest has
+ * fallen silent. */
+static void pump(struct vt_console_line *line, bool tty, struct vt_error *err)
+{
+    struct pollfd fds[] = {{.fd = line->socket, .events = POLLIN},
                            {.fd = STDIN_FILENO, .events = POLLIN}};
     char data[CHUNK];
-    while (!signalled && !err->code) {
-        int ready = poll(fds, 2, fds[1].fd < 0 ? LAST_MS : -1);
+    double silent_since = 0;
+    bool more = false, ended = false;
+    while (!signalled && !err->code && (more || !ended)) {
+        int ready = poll(fds, 2, patience(line, more, fds[1].fd >= 0));
         if (ready < 0 && errno == EINTR)
             continue;
-        if (ready <= 0)
+        if (ready < 0)
             return;
-        if (fds[0].revents) {
-            ssize_t n = read(console, data, sizeof data);
-            if (n <= 0)
-                return;
+        ssize_t n = vt_console_line_read(line, fds[0].revents && !ended, data, sizeof data, &ended);
+        more = n > 0;
+        if (more)
             vt_write_all(STDOUT_FILENO, data, (size_t)n, "standard output", err);
-        }
-        if (fds[1].fd >= 0 && fds[1].revents) {
-            ssize_t n = read(STDIN_FILENO, data, sizeof data);
-            if (n > 0 && !pass_keys(console, data, n, tty, err))
+        if (ended)
+            fds[0].fd = -1;
+        if (more || fds[1].fd >= 0)
+            silent_since = vt_monotonic();
+        else if (vt_monotonic() - silent_since >= LAST_MS / 1000.0)
+            return;
+        if (fds[1].fd >= 0 && fds[1].revents && !ended) {
+            n = read(STDIN_FILENO, data, sizeof data);
+            if (n > 0 && !pass_keys(line->socket, data, n, tty, err))
                 return;
             if (n <= 0)
                 fds[1].fd = -1;
@@ -103,7 +88,7 @@ static void pump(int console, bool tty, struct vt_error *err)
     }
 }
 
-static int talk(const char *name, int console, struct vt_error *err)
+static int talk(const char *name, struct vt_console_line *line, struct vt_error *err)
 {
     struct termios before;
     struct sigaction action = {.sa_handler = on_signal};
@@ -114,7 +99,7 @@ static int talk(const char *name, int console, struct vt_error *err)
     bool tty = make_raw(&before);
     if (tty)
         fprintf(stderr, "console of %s; Ctrl-] leaves\r\n", name);
-    pump(console, tty, err);
+    pump(line, tty, err);
     if (tty) {
         tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
         fputc('\n', stderr);
@@ -126,26 +111,12 @@ static int run(const struct vt_command *self, const char *const *values, char **
 {
     struct vt_error err = VT_ERROR_INIT;
     struct vt_named *named;
-    int lock = -1, console = -1, code = VT_EXIT_OK;
+    struct vt_console_line line = {.socket = -1, .log = -1, .lock = -1};
+    int code = VT_EXIT_OK;
     (void)values;
-    if (!vt_named_find(args[0], &named, &err)) {
-        char *path = vt_path_join(named->state_dir, "console.lock");
-        console = open_console(named, &err);
-        if (console >= 0 && vt_lock_file(path, &lock, &err) == VT_EBUSY) {
-            long pid = 0;
-            vt_lock_held(path, &pid);
-            err = (struct vt_error)VT_ERROR_INIT;
-            vt_fail(&err, VT_EBUSY, "vm.console", "process %ld has the console of VM %s", pid,
-                    args[0]);
-        }
-        vt_free(path);
-    }
-    if (!err.code)
-        code = talk(args[0], console, &err);
-    if (console >= 0)
-        close(console);
-    if (lock >= 0)
-        close(lock);
+    if (!vt_named_find(args[0], &named, &err) && !vt_console_line_open(named, &line, &err))
+        code = talk(args[0], &line, &err);
+    vt_console_line_close(&line);
     vt_named_free(named);
     if (err.code)
         vt_cli_error(self, &err);

@@ -83,7 +83,9 @@ struct vt_driver {
     void (*screenshot)(void *instance, const char *path, struct vt_op *op);
     /* Each chord: QKeyCode names held together, joined by '-'. */
     void (*send_keys)(void *instance, const char *const *chords, struct vt_op *op);
-    /* Never waits: VT_EBUSY where the guest does not read what was written before. */
+    /* Never waits: VT_EBUSY where the guest does not read what was written before. Where a VM
+     * outlives this process, others find its console in state_dir: "console", a socket both ways;
+     * or "console.log", which grows, and the socket "console.log.in" for what the guest reads. */
     enum vt_code (*console_write)(void *instance, const void *data, size_t n, struct vt_error *err);
     void (*share)(void *instance, const struct vt_share *share, struct vt_op *op);
     void (*unshare)(void *instance, const char *name, struct vt_op *op);

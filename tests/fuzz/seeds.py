@@ -82,6 +82,19 @@ CN = x
 [attributes]
 challengePassword = secret
 """
+# Of `tart list` and `tart get`: without a state, with Running, with State.
+TART = [
+    [{"Source": "local", "Name": "base", "Size": 20}, {"Source": "oci", "Name": "ghcr.io/x/base:1", "Size": "20"}],
+    [{"Name": "base", "Disk": 50, "Size": "20.5", "Running": True}, {"Name": "b", "Running": "false"}, {"Size": 1}],
+    [{"Name": "base", "State": "suspended", "OS": "darwin", "SizeOnDisk": 1.5e9, "Accessed": "2026-01-01"}],
+    {"CPU": 4, "Memory": 8192, "Disk": 50, "Display": "1024x768"},
+    {"Memory": "8192", "CPU": "4", "Running": False, "OS": "linux"},
+    {"OS": "darwin", "CPU": 4, "Memory": 8192, "State": "running", "Size": "20.1", "DisplayRefit": None},
+    {"CPU": -4, "Memory": "1e300", "State": 1, "Running": "no", "OS": ""},
+]
+TART_LINES = ["2.31.0\n", "a warning\n192.168.64.7\n", "fd00::7\n", "said\nTOKEN 3\n",
+              "the specified VM \"x\" does not exist\n", "Error Domain=VZErrorDomain Code=6\n",
+              "a VM with the same MAC address is running\n"]
 RULE = """id: rule
 odv: {default: 5, recommended: 10}
 mobileconfig_info:
@@ -122,6 +135,8 @@ def make():
         "mdm_json": [json.dumps(j).encode() for j in JSON],
         "mdm_scep": [bytes([kind]) + body for kind in range(3) for body in (request, *messages)],
         "schema": [SCHEMA.encode()],
+        "tart": [b"a warning\n" * warned + json.dumps(one).encode() for one in TART for warned in (0, 1)]
+                + [line.encode() for line in TART_LINES],
         "yaml": [RULE.encode(), b"{'': {'': {a: b}}}"],
     }
 

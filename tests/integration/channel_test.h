@@ -57,8 +57,8 @@ struct rig {
 /* n bytes without a pattern that a misplaced piece could match; for vt_free(). */
 char *pattern(size_t n);
 
-extern const struct CMUnitTest exec_contract[], transfer_contract[];
-extern const size_t exec_contract_count, transfer_contract_count;
+extern const struct CMUnitTest exec_contract[], transfer_contract[], transfer_failure_contract[];
+extern const size_t exec_contract_count, transfer_contract_count, transfer_failure_contract_count;
 
 /* Runs a contract on the rig that setup() leaves in *state. */
 #define RUN_CONTRACT(name, setup, teardown)                                                        \

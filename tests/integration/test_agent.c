@@ -449,6 +449,8 @@ int main(int argc, char **argv)
         return RUN_CONTRACT(exec_contract, agent_setup, agent_teardown);
     if (!strcmp(part, "transfer"))
         return RUN_CONTRACT(transfer_contract, agent_setup, agent_teardown);
+    if (!strcmp(part, "transfer_failures"))
+        return RUN_CONTRACT(transfer_failure_contract, agent_setup, agent_teardown);
     if (!strcmp(part, "sessions"))
         return cmocka_run_group_tests(sessions, agent_setup, agent_teardown);
     return 2;

@@ -149,6 +149,8 @@ int main(int argc, char **argv)
         return RUN_CONTRACT(exec_contract, setup, teardown);
     if (!strcmp(part, "transfer"))
         return RUN_CONTRACT(transfer_contract, setup, teardown);
+    if (!strcmp(part, "transfer_failures"))
+        return RUN_CONTRACT(transfer_failure_contract, setup, teardown);
     const struct CMUnitTest own[] = {
         cmocka_unit_test(test_killed_agent),
         cmocka_unit_test(test_blocked_command),

@@ -30,6 +30,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_sftp)};
     if (!ssh_test_can_run())
         return 77;
-    int failed = RUN_CONTRACT(transfer_contract, rig_setup, rig_teardown);
+    int failed = RUN_CONTRACT(transfer_contract, rig_setup, rig_teardown) +
+                 RUN_CONTRACT(transfer_failure_contract, rig_setup, rig_teardown);
     return failed + cmocka_run_group_tests(tests, rig_setup, rig_teardown);
 }

@@ -18,8 +18,6 @@
 
 #define OP "mdm.open"
 #define API "/api/v1/fleet"
-#define PAGE 100
-#define PAGES 500
 
 static struct vt_polled *fleet(const struct vt_errand *e)
 {
@@ -121,37 +119,28 @@ static bool is_apples(const json_t *host)
 
 static void ask_page(struct vt_errand *e);
 
+static json_t *describe_listed(const struct vt_errand *e, const json_t *host)
+{
+    return is_apples(host) ? describe(fleet(e), host) : NULL;
+}
+
 static void take_page(struct vt_errand *e, const struct vt_http_answer *a)
 {
-    json_t *said, *list = json_object_get(e->notes, "devices"), *device;
-    const json_t *host;
-    size_t i;
     if (a->status != 200) {
         vt__errand_refused(e, a, VT_EPROTO, NULL);
         return;
     }
-    if (!(said = vt__errand_json(e, a)))
-        return;
-    const json_t *hosts = json_object_get(said, "hosts");
-    json_array_foreach(hosts, i, host) if (is_apples(host) && (device = describe(fleet(e), host)))
-        json_array_append_new(list, device);
-    int64_t page = vt_json_int(e->notes, "page", 0) + 1;
-    bool more = json_array_size(hosts) == PAGE && page < PAGES;
-    json_object_set_new(e->notes, "page", json_integer(page));
+    json_t *said = vt__errand_json(e, a);
+    if (said)
+        vt__errand_page(e, json_object_get(said, "hosts"), describe_listed, ask_page);
     json_decref(said);
-    if (more)
-        vt__errand_next(e, ask_page);
-    else
-        vt__errand_succeed(e, json_pack("{s:O}", "devices", list));
 }
 
 static void ask_page(struct vt_errand *e)
 {
     struct vt_buf path = VT_BUF_INIT;
-    if (!json_object_get(e->notes, "devices"))
-        json_object_set_new(e->notes, "devices", json_array());
     vt_buf_printf(&path, API "/hosts?page=%d&per_page=%d&order_key=id",
-                  (int)vt_json_int(e->notes, "page", 0), PAGE);
+                  (int)vt_json_int(e->notes, "page", 0), VT_ERRAND_PAGE);
     vt__errand_send(e, &(struct vt_remote_call){.path = path.data}, take_page);
     vt_buf_free(&path);
 }

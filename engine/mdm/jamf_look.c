@@ -14,8 +14,6 @@
 #include "mdm/convert.h"
 #include "mdm/jamf.h"
 
-#define PAGE 100
-#define PAGES 500
 #define FIELDS 5
 
 /* The commands it takes, and their fields: Apple's name, its own. */
@@ -123,7 +121,8 @@ static void ask_inventory(struct vt_errand *e, const char *filter, vt_errand_tak
     vt_buf_printf(&path,
                   "/api/v%d/computers-inventory?section=GENERAL&section=HARDWARE"
                   "&section=OPERATING_SYSTEM&page=%d&page-size=%d&sort=id:asc",
-                  jamf(e)->old_inventory ? 1 : 2, (int)vt_json_int(e->notes, "page", 0), PAGE);
+                  jamf(e)->old_inventory ? 1 : 2, (int)vt_json_int(e->notes, "page", 0),
+                  VT_ERRAND_PAGE);
     if (filter) {
         vt_buf_puts(&path, "&filter=");
         vt__remote_escape(&path, filter);
@@ -149,29 +148,21 @@ static json_t *read_inventory(struct vt_errand *e, const struct vt_http_answer *
 
 static void ask_page(struct vt_errand *e);
 
+static json_t *describe_listed(const struct vt_errand *e, const json_t *computer)
+{
+    return describe(jamf(e), computer);
+}
+
 static void take_page(struct vt_errand *e, const struct vt_http_answer *a)
 {
-    json_t *said = read_inventory(e, a), *list = json_object_get(e->notes, "devices"), *device;
-    const json_t *computers = json_object_get(said, "results"), *computer;
-    size_t i;
-    if (!said)
-        return;
-    json_array_foreach(computers, i, computer) if ((device = describe(jamf(e), computer)))
-        json_array_append_new(list, device);
-    int64_t page = vt_json_int(e->notes, "page", 0) + 1;
-    bool more = json_array_size(computers) == PAGE && page < PAGES;
-    json_object_set_new(e->notes, "page", json_integer(page));
+    json_t *said = read_inventory(e, a);
+    if (said)
+        vt__errand_page(e, json_object_get(said, "results"), describe_listed, ask_page);
     json_decref(said);
-    if (more)
-        vt__errand_next(e, ask_page);
-    else
-        vt__errand_succeed(e, json_pack("{s:O}", "devices", list));
 }
 
 static void ask_page(struct vt_errand *e)
 {
-    if (!json_object_get(e->notes, "devices"))
-        json_object_set_new(e->notes, "devices", json_array());
     ask_inventory(e, NULL, take_page);
 }
 

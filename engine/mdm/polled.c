@@ -12,6 +12,7 @@
 #define LONGEST_S 15
 #define ASK_S 30 /* one look; what hangs is asked anew */
 #define MOST 20000
+#define PAGES_MAX 500
 
 void vt__polled_init(struct vt_polled *s)
 {
@@ -176,6 +177,28 @@ void vt__polled_drop(struct vt_mdm *mdm, struct vt_mdm_request *r, struct vt_err
     if (e->trouble.code)
         vt_error_append(why, ": %s", e->trouble.message);
     let_go(e);
+}
+
+/* --- pages --- */
+
+void vt__errand_page(struct vt_errand *e, const json_t *items, vt_errand_describe describe,
+                     vt_errand_step ask)
+{
+    json_t *list = json_object_get(e->notes, "devices"), *device;
+    const json_t *item;
+    size_t i;
+    if (!list) {
+        list = json_array();
+        json_object_set_new(e->notes, "devices", list);
+    }
+    json_array_foreach(items, i, item) if ((device = describe(e, item)))
+        json_array_append_new(list, device);
+    int64_t page = vt_json_int(e->notes, "page", 0) + 1;
+    json_object_set_new(e->notes, "page", json_integer(page));
+    if (json_array_size(items) == VT_ERRAND_PAGE && page < PAGES_MAX)
+        vt__errand_next(e, ask);
+    else
+        vt__errand_succeed(e, json_pack("{s:O}", "devices", list));
 }
 
 /* --- commands --- */

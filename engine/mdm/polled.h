@@ -70,6 +70,15 @@ json_t *vt__polled_command(struct vt_polled *s, const char *udid, const char *uu
                            const char *type);
 unsigned vt__polled_pending(const struct vt_polled *s, const char *udid);
 
+/* "devices" at a server that lists them by pages, from "page" (0 at first) of the errand's notes
+ * on: each item of this page that describe() makes a device of (NULL: it is none) is added to those
+ * of the pages before. After a whole page of VT_ERRAND_PAGE items `ask` gets the next, else the
+ * errand ends. */
+#define VT_ERRAND_PAGE 100
+typedef json_t *(*vt_errand_describe)(const struct vt_errand *e, const json_t *item);
+void vt__errand_page(struct vt_errand *e, const json_t *items, vt_errand_describe describe,
+                     vt_errand_step ask);
+
 /* Ends "wait_device" where the device is as it was asked for, else looks again; takes it over.
  * "seen" is judged by a change of last_seen since the first look: clocks need not agree. */
 void vt__errand_device(struct vt_errand *e, json_t *device);

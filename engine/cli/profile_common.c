@@ -103,3 +103,29 @@ bool vt_profile_fail_on(const struct vt_command *self, const char *text, enum vt
     vt_cli_usage(self, "--fail-on takes error, warning or note, not \"%s\"", text);
     return false;
 }
+
+int vt_profile_check_run(const struct vt_command *self, char **args,
+                         const struct vt_profile_check *how)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_profile_set set = {.n = 0};
+    struct vt_findings findings = VT_FINDINGS_INIT;
+    enum vt_severity fail_on;
+    int code;
+    if (!vt_profile_fail_on(self, how->fail_on, &fail_on))
+        return VT_EXIT_USAGE;
+    if (vt_profile_set_read(self, args, &set, NULL, &err)) {
+        code = vt_profile_failed(self, &err);
+    } else {
+        how->check(&set, &findings, how->user);
+        if (how->json)
+            vt_profile_print_json(vt_findings_json(&findings));
+        else
+            vt_profile_print(&findings);
+        vt_profile_summary(set.n, &findings);
+        code = vt_profile_exit(&set, &findings, fail_on);
+    }
+    vt_findings_free(&findings);
+    vt_profile_set_free(&set);
+    return code;
+}

@@ -35,6 +35,17 @@ int vt_profile_failed(const struct vt_command *self, const struct vt_error *err)
 int vt_profile_exit(const struct vt_profile_set *set, const struct vt_findings *findings,
                     enum vt_severity fail_on);
 
+/* A whole command, from the profiles that `args` stand for to the exit code: `check` adds what it
+ * finds in them, which is printed as text or JSON. fail_on: what --fail-on says, or NULL. */
+struct vt_profile_check {
+    const char *fail_on;
+    bool json;
+    void (*check)(const struct vt_profile_set *set, struct vt_findings *findings, void *user);
+    void *user;
+};
+int vt_profile_check_run(const struct vt_command *self, char **args,
+                         const struct vt_profile_check *how);
+
 /* What --fail-on says; false after an error message. NULL: error. */
 bool vt_profile_fail_on(const struct vt_command *self, const char *text, enum vt_severity *out);
 

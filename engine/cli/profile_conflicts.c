@@ -12,30 +12,20 @@ static const struct vt_option options[] = {
     {0},
 };
 
+static void check(const struct vt_profile_set *set, struct vt_findings *findings, void *user)
+{
+    vt_profile_conflicts(set->v, set->n, user, findings);
+}
+
 static int run(const struct vt_command *self, const char *const *values, char **args)
 {
     struct vt_error err = VT_ERROR_INIT;
-    struct vt_profile_set set = {.n = 0};
-    struct vt_findings findings = VT_FINDINGS_INIT;
     struct vt_facts *facts = NULL;
-    enum vt_severity fail_on;
-    int code;
-    if (!vt_profile_fail_on(self, values[FAIL_ON], &fail_on))
-        return VT_EXIT_USAGE;
-    if (vt_facts_open(values[SCHEMA], &facts, &err) ||
-        vt_profile_set_read(self, args, &set, NULL, &err)) {
-        code = vt_profile_failed(self, &err);
-    } else {
-        vt_profile_conflicts(set.v, set.n, facts, &findings);
-        if (values[JSON])
-            vt_profile_print_json(vt_findings_json(&findings));
-        else
-            vt_profile_print(&findings);
-        vt_profile_summary(set.n, &findings);
-        code = vt_profile_exit(&set, &findings, fail_on);
-    }
-    vt_findings_free(&findings);
-    vt_profile_set_free(&set);
+    if (vt_facts_open(values[SCHEMA], &facts, &err))
+        return vt_profile_failed(self, &err);
+    const struct vt_profile_check how = {
+        .fail_on = values[FAIL_ON], .json = values[JSON] != NULL, .check = check, .user = facts};
+    int code = vt_profile_check_run(self, args, &how);
     vt_facts_free(facts);
     return code;
 }

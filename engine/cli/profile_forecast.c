@@ -14,35 +14,36 @@ static const struct vt_option options[] = {
     {0},
 };
 
+struct schemas {
+    struct vt_facts *from, *to;
+};
+
+static void check(const struct vt_profile_set *set, struct vt_findings *findings, void *user)
+{
+    const struct schemas *schemas = user;
+    for (size_t i = 0; i < set->n; i++)
+        vt_profile_forecast(set->v[i], schemas->from, schemas->to, findings);
+}
+
 static int run(const struct vt_command *self, const char *const *values, char **args)
 {
     struct vt_error err = VT_ERROR_INIT;
-    struct vt_profile_set set = {.n = 0};
-    struct vt_findings findings = VT_FINDINGS_INIT;
-    struct vt_facts *from = NULL, *to = NULL;
-    enum vt_severity fail_on;
+    struct schemas schemas = {NULL, NULL};
     int code;
     if (!values[TO])
         return vt_cli_usage(self, "--to is missing: the schema to come");
-    if (!vt_profile_fail_on(self, values[FAIL_ON], &fail_on))
-        return VT_EXIT_USAGE;
-    if (vt_facts_open(values[FROM], &from, &err) || vt_facts_open(values[TO], &to, &err) ||
-        vt_profile_set_read(self, args, &set, NULL, &err)) {
+    if (vt_facts_open(values[FROM], &schemas.from, &err) ||
+        vt_facts_open(values[TO], &schemas.to, &err)) {
         code = vt_profile_failed(self, &err);
     } else {
-        for (size_t i = 0; i < set.n; i++)
-            vt_profile_forecast(set.v[i], from, to, &findings);
-        if (values[JSON])
-            vt_profile_print_json(vt_findings_json(&findings));
-        else
-            vt_profile_print(&findings);
-        vt_profile_summary(set.n, &findings);
-        code = vt_profile_exit(&set, &findings, fail_on);
+        const struct vt_profile_check how = {.fail_on = values[FAIL_ON],
+                                             .json = values[JSON] != NULL,
+                                             .check = check,
+                                             .user = &schemas};
+        code = vt_profile_check_run(self, args, &how);
     }
-    vt_findings_free(&findings);
-    vt_profile_set_free(&set);
-    vt_facts_free(from);
-    vt_facts_free(to);
+    vt_facts_free(schemas.from);
+    vt_facts_free(schemas.to);
     return code;
 }
 

@@ -1,202 +1,21 @@
 /* The vz helper's core, served by a process of its own over a backend in C: clients, order, bounds,
- * the relay, the console, and how it ends. */
+ * the relay, the console. */
 #include "unit.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/buf.h"
 #include "core/fs.h"
 #include "core/mem.h"
 #include "core/sys.h"
 #include "vz/client.h"
 #include "vz_backend.h"
-
-struct helper {
-    pid_t pid;
-    char dir[64], socket[96];
-    int tie; /* our end */
-};
-
-struct peer {
-    int fd;
-    struct vt_buf in;
-};
-
-static int dial(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    for (double end = vt_monotonic() + 20; vt_monotonic() < end; usleep(2000)) {
-        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-        if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
-            return fd;
-        close(fd);
-    }
-    fail_msg("nobody listens at %s", path);
-    return -1;
-}
-
-/* The next message; NULL at the end of the connection. */
-static json_t *next(struct peer *p)
-{
-    for (;;) {
-        char *end = p->in.len ? memchr(p->in.data, '\n', p->in.len) : NULL;
-        if (end) {
-            json_t *message = json_loadb(p->in.data, (size_t)(end - p->in.data), 0, NULL);
-            assert_non_null(message);
-            vt_buf_consume(&p->in, (size_t)(end - p->in.data) + 1);
-            return message;
-        }
-        struct pollfd ready = {.fd = p->fd, .events = POLLIN};
-        assert_int_equal(poll(&ready, 1, 20000), 1);
-        vt_buf_reserve(&p->in, 65536);
-        ssize_t n = read(p->fd, p->in.data + p->in.len, 65536);
-        if (n <= 0)
-            return NULL;
-        p->in.len += (size_t)n;
-    }
-}
-
-static struct peer join(const struct helper *h)
-{
-    struct peer p = {.fd = dial(h->socket)};
-    json_t *hello = next(&p);
-    assert_string_equal(json_string_value(json_object_get(hello, "event")), "hello");
-    assert_true(json_is_true(json_object_get(hello, "fake")));
-    json_decref(hello);
-    return p;
-}
-
-static void leave(struct peer *p)
-{
-    close(p->fd);
-    vt_buf_free(&p->in);
-}
-
-static void say(struct peer *p, const char *text)
-{
-    size_t n = strlen(text);
-    assert_int_equal(send(p->fd, text, n, MSG_NOSIGNAL), n);
-}
-
-/* The reply to `id` (-1: null), past events. */
-static json_t *reply(struct peer *p, json_int_t id)
-{
-    for (;;) {
-        json_t *m = next(p);
-        assert_non_null(m);
-        json_t *got = json_object_get(m, "id");
-        if (got) {
-            assert_true(id < 0 ? json_is_null(got) : json_integer_value(got) == id);
-            return m;
-        }
-        json_decref(m);
-    }
-}
-
-static void expect(struct peer *p, json_int_t id, const char *state, int code, const char *words)
-{
-    json_t *m = reply(p, id), *error = json_object_get(m, "error");
-    const char *message = json_string_value(json_object_get(error, "message"));
-    if (json_is_true(json_object_get(m, "ok")) != !code ||
-        json_integer_value(json_object_get(error, "code")) != code ||
-        (words && !strstr(message, words)))
-        fail_msg("unexpected: %s", json_dumps(m, 0));
-    if (state)
-        assert_string_equal(json_string_value(json_object_get(m, "state")), state);
-    json_decref(m);
-}
-
-static void await_state(struct peer *p, const char *state)
-{
-    for (bool there = false; !there;) {
-        json_t *m = next(p);
-        assert_non_null(m);
-        const char *told = json_string_value(json_object_get(m, "state"));
-        there = json_object_get(m, "event") && told && !strcmp(told, state);
-        json_decref(m);
-    }
-}
-
-/* In the helper's process: what crashes it ends it. cmocka's handlers would go on there with the
- * tests, each of which makes a process. */
-static void crash_for_good(void)
-{
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGABRT};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        signal(numbers[i], SIG_DFL);
-}
-
-#define CREATE(more)                                                                               \
-    "{\"id\": 1, \"op\": \"create\", \"config\": {\"cpus\": 2, \"memory\": 1048576, \"boot\": "    \
-    "{\"kind\": \"efi\", \"variables\": \"/v\"}" more "}}\n"
-
-static int setup(void **state)
-{
-    struct helper *h = vt_calloc(1, sizeof *h);
-    int tie[2];
-    snprintf(h->dir, sizeof h->dir, "/tmp/vtz-XXXXXX");
-    assert_non_null(mkdtemp(h->dir));
-    snprintf(h->socket, sizeof h->socket, "%s/s", h->dir);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, tie), 0);
-    h->pid = fork();
-    if (h->pid == 0) {
-        char words[4][96] = {"vmtest-vz", "--tie"};
-        char *argv[] = {words[0], words[1], words[2], h->socket, NULL};
-        crash_for_good();
-        close(tie[0]);
-        snprintf(words[2], sizeof words[2], "%d", tie[1]);
-        exit(vtz_main(4, argv, &vz_test_backend));
-    }
-    close(tie[1]);
-    h->tie = tie[0];
-    *state = h;
-    return 0;
-}
-
-/* Whose operations take long enough for what a test does meanwhile. */
-static int setup_slow(void **state)
-{
-    unsigned usual = vz_backend_delay;
-    vz_backend_delay = 300;
-    int code = setup(state);
-    vz_backend_delay = usual;
-    return code;
-}
-
-static int end_of(struct helper *h)
-{
-    int status = 0;
-    for (double end = vt_monotonic() + 20; vt_monotonic() < end; usleep(2000)) {
-        if (waitpid(h->pid, &status, WNOHANG) == h->pid) {
-            h->pid = 0;
-            assert_int_not_equal(access(h->socket, F_OK), 0);
-            return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-        }
-    }
-    return -1000;
-}
-
-static int teardown(void **state)
-{
-    struct helper *h = *state;
-    close(h->tie); /* which ends it */
-    int code = h->pid ? end_of(h) : 0;
-    vt_remove_tree(h->dir, NULL);
-    vt_free(h);
-    return code;
-}
+#include "vz_peer.h"
 
 static void test_life(void **state)
 {
@@ -416,6 +235,23 @@ static void test_failed_create_leaves_nothing(void **state)
     leave(&p);
 }
 
+/* Nor does one whose devices cannot all be made. */
+static void test_half_made_devices_leave_nothing(void **state)
+{
+    struct helper *h = *state;
+    struct peer p = join(h);
+    char text[700], console[96];
+    snprintf(console, sizeof console, "%s/c.in", h->dir);
+    snprintf(text, sizeof text,
+             CREATE(", \"vsock\": [{\"port\": 7, \"socket\": \"/none/such/p\"}], \"console\": "
+                    "{\"path\": \"%s/c\", \"input\": true}"),
+             h->dir);
+    say(&p, text);
+    expect(&p, 1, "none", VTZ_FILE, "/none/such");
+    assert_int_not_equal(access(console, F_OK), 0);
+    leave(&p);
+}
+
 static void test_relay(void **state)
 {
     struct helper *h = *state;
@@ -490,65 +326,6 @@ static void test_files_are_looked_at(void **state)
     leave(&p);
 }
 
-static void test_ends_by_signal(void **state)
-{
-    struct helper *h = *state;
-    struct peer p = join(h);
-    kill(h->pid, SIGTERM);
-    assert_null(next(&p));
-    assert_int_equal(end_of(h), 0);
-    leave(&p);
-}
-
-static void test_ends_with_its_tie(void **state)
-{
-    struct helper *h = *state;
-    struct peer p = join(h);
-    assert_int_equal(send(h->tie, "ignored", 7, 0), 7);
-    say(&p, "{\"id\": 1, \"op\": \"state\"}\n");
-    expect(&p, 1, "none", 0, NULL);
-    shutdown(h->tie, SHUT_WR);
-    assert_null(next(&p));
-    assert_int_equal(end_of(h), 0);
-    leave(&p);
-}
-
-/* The exit code of the helper with these arguments, a space between them. */
-static int run_main(const char *arguments)
-{
-    char *words = vt_strdup(arguments), *argv[8] = {words}, *rest = words;
-    int argc = 0, status;
-    while (argc < 7 && (argv[argc] = strsep(&rest, " ")))
-        argc++;
-    pid_t pid = fork();
-    if (pid == 0) {
-        crash_for_good();
-        if (!freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "w", stdout))
-            _exit(99);
-        int code = vtz_main(argc, argv, &vz_test_backend);
-        vt_free(words);
-        exit(code);
-    }
-    vt_free(words);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void test_command_line(void **state)
-{
-    (void)state;
-    char lengthy[200] = "vz /tmp/";
-    memset(lengthy + 8, 'x', 150);
-    assert_int_equal(run_main("vz"), 2);
-    assert_int_equal(run_main("vz /a /b"), 2);
-    assert_int_equal(run_main("vz --tie one /a"), 2);
-    assert_int_equal(run_main("vz --lease 77 /a"), 2);
-    assert_int_equal(run_main("vz --loose 1 /a"), 2);
-    assert_int_equal(run_main("vz /tmp"), 1);
-    assert_int_equal(run_main(lengthy), 1);
-    assert_int_equal(run_main("vz --check"), 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -565,11 +342,9 @@ int main(void)
         TEST(test_client_that_leaves_does_not_end_its_requests),
         cmocka_unit_test_setup_teardown(test_client_that_left_is_forgotten, setup_slow, teardown),
         TEST(test_failed_create_leaves_nothing),
+        TEST(test_half_made_devices_leave_nothing),
         TEST(test_relay),
         TEST(test_files_are_looked_at),
-        TEST(test_ends_by_signal),
-        TEST(test_ends_with_its_tie),
-        cmocka_unit_test(test_command_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

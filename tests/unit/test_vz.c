@@ -203,6 +203,7 @@ static const struct vt_share a_share = {.name = "src", .path = "/src"};
 /* `told` NULL: it is allowed. */
 static const struct {
     const char *os, *guest, *host;
+    const char *arch; /* NULL: "arm64" */
     bool kernel, iso;
     const struct vt_disk *disk;
     const struct vt_share *share;
@@ -229,6 +230,7 @@ static const struct {
     {"linux", .kernel = true, .guest = "5.0", .share = &a_share}, /* no macOS */
     {"macos", .host = "11.7", .told = "running a macOS guest needs macOS 12 on the host"},
     {"macos", .host = "12.0", .guest = "12.0"},
+    {"macos", .host = "15.0", .arch = "x86_64", .told = "needs a Mac with Apple silicon"},
     {"macos", .guest = "11.6",
      .told = "running a macOS guest needs macOS 12 in the guest; this one has 11.6"},
     {"macos", .guest = "12.6", .share = &a_share,
@@ -257,15 +259,17 @@ static void test_what_the_catalogue_refuses(void **state)
                                             .disk_count = asked[i].disk != NULL,
                                             .shares = asked[i].share,
                                             .share_count = asked[i].share != NULL};
-        json_t *host = asked[i].host
-                           ? json_pack("{s:s, s:s}", "os_version", asked[i].host, "arch", "arm64")
-                           : NULL;
+        json_t *host = asked[i].host ? json_pack("{s:s, s:s}", "os_version", asked[i].host, "arch",
+                                                 asked[i].arch ? asked[i].arch : "arm64")
+                                     : NULL;
         struct vt_error err = VT_ERROR_INIT;
         enum vt_code code = vt_vz_features_check(&config, host, &err);
         json_decref(host);
         if (!code != !asked[i].told || (asked[i].told && (!strstr(err.message, asked[i].told) ||
                                                           !strstr(err.message, "VM one: "))))
             fail_msg("%zu: %s", i, err.message);
+        if (code == VT_EINVAL)
+            assert_non_null(strstr(err.hint, "15.3"));
     }
 }
 

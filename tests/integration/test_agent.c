@@ -432,11 +432,43 @@ static void test_what_is_left_of_another_session(void **state)
     hang_up(&r, &w);
 }
 
+static void test_commands_inherit_no_descriptor(void **state)
+{
+    struct agent_rig *r = *state;
+    struct outcome o =
+        sh(r->base.loop, r->base.ch, "ls -l /proc/self/fd | grep -c -e socket: -e ptmx; true");
+    assert_string_equal(o.out, "0\n"); /* the connection, the listener, others' terminals */
+    outcome_free(&o);
+}
+
+/* More than one answer has room for. */
+static void test_a_folder_of_long_names(void **state)
+{
+    struct agent_rig *r = *state;
+    enum { files = 400 };
+    char make[500], remote[128], local[128];
+    snprintf(remote, sizeof remote, "%s/long", r->dir);
+    snprintf(local, sizeof local, "%s/long-back", r->dir);
+    snprintf(make, sizeof make,
+             "mkdir %s && cd %s && for i in $(seq 1000 %d); do : >$(printf '%%0250d' $i); done",
+             remote, remote, 1000 + files - 1);
+    struct outcome o = sh(r->base.loop, r->base.ch, make);
+    assert_int_equal(o.status, 0);
+    outcome_free(&o);
+    o = transfer_now(r->base.loop, r->base.ch,
+                     &(struct vt_transfer_opts){
+                         .direction = VT_GET, .remote = remote, .local = local, .timeout = 60});
+    assert_int_equal(o.code, VT_OK);
+    assert_int_equal(o.transfer.files, files);
+}
+
 int main(int argc, char **argv)
 {
     const char *part = argc > 1 ? argv[1] : "";
     const struct CMUnitTest sessions[] = {
         cmocka_unit_test(test_an_agent_that_comes_later),
+        cmocka_unit_test(test_commands_inherit_no_descriptor),
+        cmocka_unit_test(test_a_folder_of_long_names),
         cmocka_unit_test(test_dropped_in_the_middle_of_output),
         cmocka_unit_test(test_killed_agent),
         cmocka_unit_test(test_a_new_host_on_the_same_wire),

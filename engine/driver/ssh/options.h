@@ -13,6 +13,7 @@ struct vt_ssh_options {
     char *password_file; /* absolute path, or NULL */
     bool agent;          /* the keys of SSH_AUTH_SOCK */
     char *host_key;      /* "TYPE BASE64", given or found in known_hosts; or NULL */
+    char *known_hosts;   /* absolute path, or NULL */
     bool accept_new;     /* takes the first key it sees for its own */
     char *reboot;        /* command, or NULL */
 };

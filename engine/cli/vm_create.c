@@ -19,6 +19,7 @@ enum {
     CHANNEL,
     ACCEL,
     TART,
+    VZ,
     DISK,
     NIC,
     SHARE,
@@ -41,6 +42,8 @@ static const struct vt_option options[] = {
     [TART] = {0, "tart", "SPEC",
               "for --driver tart: vm=NAME (what to clone),user=NAME,\nkey=FILE,suspendable,… "
               "(docs/drivers.md)"},
+    [VZ] = {0, "vz", "SPEC",
+            "for --driver vz: rosetta,nested,clipboard,\nscreen=1920x1200,… (docs/drivers.md)"},
     [DISK] =
         {0, "disk", "SPEC...",
          "one more disk: name=data,size=1G,bus=virtio|nvme|usb;\nor path=FILE,format=raw|qcow2 "
@@ -119,6 +122,15 @@ static enum vt_code add_tart(json_t *config, const char *text, struct vt_error *
     return code;
 }
 
+static enum vt_code add_vz(json_t *config, const char *text, struct vt_error *err)
+{
+    static const char *const flags[] = {"nested", "clipboard", "automount", "recovery", NULL};
+    json_t *vz = NULL;
+    enum vt_code code = vt_spec_parse(text, flags, &vz, err);
+    json_object_set_new(config, "vz", vz);
+    return code;
+}
+
 static enum vt_code add_options(const struct vt_command *self, const char *const *v, json_t *config,
                                 struct vt_error *err)
 {
@@ -143,6 +155,8 @@ static enum vt_code add_options(const struct vt_command *self, const char *const
         if (add_specs(config, lists[i].key, v[lists[i].option], err))
             return err->code;
     if (v[TART] && add_tart(config, v[TART], err))
+        return err->code;
+    if (v[VZ] && add_vz(config, v[VZ], err))
         return err->code;
     if (v[CPUS] && !vt_cli_int(self, "--cpus", v[CPUS], 1, 256, &cpus))
         return VT_EINVAL;

@@ -1,6 +1,8 @@
 #include "core/text.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -156,4 +158,18 @@ const char *vt_nearest(const char *word, const char *const *names, size_t n)
         }
     }
     return best;
+}
+
+bool vt_parse_subnet(const char *text, uint32_t *address, uint32_t *mask)
+{
+    char part[16];
+    unsigned bits;
+    int used = 0;
+    struct in_addr in;
+    if (sscanf(text, "%15[0-9.]/%2u%n", part, &bits, &used) != 2 || text[used] || bits < 8 ||
+        bits > 29 || inet_pton(AF_INET, part, &in) != 1)
+        return false;
+    *address = ntohl(in.s_addr);
+    *mask = ~(UINT32_MAX >> bits);
+    return !(*address & ~*mask);
 }

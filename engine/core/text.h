@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/buf.h"
 
@@ -26,6 +27,10 @@ bool vt_is_env_name(const char *name);
 /* True where `name` may be a VM's, an image's or a file's name: 1 to 64 of [A-Za-z0-9._-], first
  * a letter or a digit. */
 bool vt_is_plain_name(const char *name);
+
+/* Reads "192.168.77.0/24": a network of IPv4, 8 to 29 bits long, whose other bits are 0; address
+ * and mask in the host's byte order. */
+bool vt_parse_subnet(const char *text, uint32_t *address, uint32_t *mask);
 
 /* The member of `names` (count n) nearest to `word` by edit distance, or NULL where none is near
  * enough to be a likely misspelling. */

@@ -144,6 +144,22 @@ enum vt_code vt__vm_unsupported(const struct vt_vm_config *c, const struct vt_dr
                    driver->name, vt_capability_name(cap), why ? ": " : "", why ? why : "");
 }
 
+/* A driver's own table is for that driver. */
+static enum vt_code check_own_tables(const struct vt_vm_config *c, const struct vt_driver *driver,
+                                     struct vt_error *err)
+{
+    const struct {
+        const char *driver;
+        const json_t *table;
+    } own[] = {{"ssh", c->ssh}, {"tart", c->tart}, {"vz", c->vz}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (own[i].table && strcmp(own[i].driver, driver->name) != 0)
+            return vt_fail(err, VT_EINVAL, OP,
+                           "VM %s: \"%s\" is for the driver of that name, and this is %s", c->name,
+                           own[i].driver, driver->name);
+    return VT_OK;
+}
+
 /* Refuses what the driver cannot do on any VM; what depends on the VM is its create()'s affair. */
 static enum vt_code need(const struct vt_vm_config *c, const struct vt_driver *driver, bool asked,
                          enum vt_capability cap, struct vt_error *err)
@@ -202,6 +218,8 @@ enum vt_code vt__vm_config_check(const struct vt_vm_config *c, const struct vt_d
                                  struct vt_error *err)
 {
     enum vt_code code = check_machine(c, driver, err);
+    if (!code)
+        code = check_own_tables(c, driver, err);
     for (size_t i = 0; !code && i < c->disk_count; i++)
         code = check_disk(c, i, err);
     for (size_t i = 0; !code && i < c->nic_count; i++)

@@ -79,6 +79,7 @@ static const struct key config_keys[] = {
     KEY(vt_vm_config, sim, OBJECT),
     KEY(vt_vm_config, ssh, OBJECT),
     KEY(vt_vm_config, tart, OBJECT),
+    KEY(vt_vm_config, vz, OBJECT),
     END,
 };
 

@@ -92,10 +92,13 @@ static enum vt_code read_one(const struct reader *r, const struct vt_own_option 
         *(int *)to = (int)n;
         return VT_OK;
     case VT_OWN_GROUP:
-        if (!json_is_object(value))
-            return wrong(r, option->name, "a table");
         *(bool *)to = true;
-        return read_all(r, option->members, value);
+        if (json_is_object(value))
+            return read_all(r, option->members, value);
+        if (option->from_text && json_is_string(value) &&
+            option->from_text(json_string_value(value), r->out))
+            return VT_OK;
+        return wrong(r, option->name, option->wanted);
     }
     return VT_OK;
 }

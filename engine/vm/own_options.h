@@ -3,6 +3,7 @@
 #define VT_VM_OWN_OPTIONS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "vmtest/error.h"
@@ -14,18 +15,21 @@ enum vt_own_kind {
     VT_OWN_USUAL,  /* char *: text, or true for `usual`; false leaves it NULL */
     VT_OWN_FLAG,   /* bool */
     VT_OWN_NUMBER, /* int from `min` to `max` */
-    VT_OWN_GROUP,  /* bool, set where it is there: a table of `members`, of the same structure */
+    VT_OWN_GROUP,  /* bool, set where it is there: a table of `members`, of the same structure, or
+                      text that `from_text` reads */
 };
 
 struct vt_own_option {
     const char *name; /* NULL ends a table */
     enum vt_own_kind kind;
     size_t offset;
-    const char *wanted; /* of CHOICE, NUMBER and USUAL, for the message: "a port, 1 to 65535" */
+    const char
+        *wanted; /* of CHOICE, NUMBER, USUAL and GROUP, for the message: "a port, 1 to 65535" */
     const char *const *choices; /* NULL-terminated */
     const char *usual;
     int min, max;
     const struct vt_own_option *members;
+    bool (*from_text)(const char *text, void *out); /* of GROUP; NULL: a table alone */
 };
 
 /* Reads `object`, the table called `table` of the VM called `vm`, into *out, whose members hold

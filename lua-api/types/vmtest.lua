@@ -78,12 +78,32 @@
 ---@field suspendable? boolean can be saved: snapshots
 ---@field same_serial? boolean clones keep the serial number
 
+---@class vmtest.VzScreen
+---@field width integer pixels
+---@field height integer
+---@field ppi? integer pixels per inch
+
+---@class vmtest.VzNetwork
+---@field mode? "shared"|"host" default "shared"
+---@field subnet? string "192.168.77.0/24"
+
+---@class vmtest.Vz
+---@field rosetta? boolean|string true, or the tag: x86-64 programs in Linux guests
+---@field nested? boolean virtual machines inside the guest
+---@field clipboard? boolean a port for a Spice agent in the guest
+---@field screen? vmtest.VzScreen|string or "1920x1200"
+---@field vmnet? vmtest.VzNetwork|"shared"|"host" the network of interfaces with NAT
+---@field automount? boolean a macOS guest mounts its shares by itself
+---@field recovery? boolean each start is into recovery
+---@field disk_caching? "automatic"|"cached"|"uncached"
+---@field disk_sync? "full"|"fsync"|"none"
+
 ---@class vmtest.VmOptions
 ---@field image? string name in the image store, or a folder
 ---@field name? string
 ---@field memory? vmtest.Size
 ---@field cpus? integer
----@field driver? "qemu"|"tart"|"ssh"|"sim"
+---@field driver? "qemu"|"vz"|"tart"|"ssh"|"sim"
 ---@field accel? "auto"|"kvm"|"hvf"|"tcg"
 ---@field channel? "agent"|"ssh"|"qga" the way in
 ---@field forwards? (vmtest.Forward|integer)[]
@@ -94,6 +114,7 @@
 ---@field vnc? boolean
 ---@field ssh? vmtest.Ssh for driver = "ssh"
 ---@field tart? vmtest.Tart for driver = "tart"
+---@field vz? vmtest.Vz for driver = "vz"
 ---@field sim? table script of the simulated driver (docs/sim.md)
 ---@field snapshot? string name of one that was kept, or a folder
 ---@field start? boolean default true

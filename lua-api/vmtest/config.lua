@@ -136,6 +136,32 @@ local function check_tart(value)
   return options.check("tart", tart_spec, value)
 end
 
+local vz_screen_spec = { width = "count", height = "count", ppi = "count" }
+local vz_vmnet_spec = { mode = M.choice("shared", "host"), subnet = text }
+
+-- A table of this spec, or text that the engine reads.
+local function table_or_text(name, spec)
+  return function(value)
+    if type(value) == "table" then return options.check(name, spec, value) end
+    return text(value)
+  end
+end
+
+local vz_spec = {
+  rosetta = function(value)
+    if type(value) == "boolean" then return value end
+    return text(value)
+  end,
+  nested = "boolean", clipboard = "boolean", automount = "boolean", recovery = "boolean",
+  screen = table_or_text("vz.screen", vz_screen_spec), vmnet = table_or_text("vz.vmnet", vz_vmnet_spec),
+  disk_caching = M.choice("automatic", "cached", "uncached"), disk_sync = M.choice("full", "fsync", "none"),
+}
+
+local function check_vz(value)
+  if type(value) ~= "table" then return nil, "is to be a table" end
+  return options.check("vz", vz_spec, value)
+end
+
 local function check_name(value)
   if type(value) == "string" and #value <= 60 and value:find("^[%w][%w._-]*$") then return value end
   return nil, "is to be 1 to 60 letters, digits, '.', '_' or '-', the first a letter or a digit"
@@ -146,6 +172,7 @@ local spec = {
   accel = M.choice("auto", "kvm", "hvf", "tcg"), channel = M.choice("agent", "ssh", "qga"),
   forwards = check_forwards, disks = check_disks, nics = check_nics, shares = check_shares,
   screen = "boolean", vnc = "boolean", sim = check_sim, ssh = check_ssh, tart = check_tart,
+  vz = check_vz,
   snapshot = text, start = "boolean", boot_timeout = "duration",
 }
 M.spec = spec
@@ -172,20 +199,23 @@ end
 -- Whether no VM is real.
 function M.simulated() return raw.job.dry_run end
 
+local own_tables = { "ssh", "tart", "vz" } -- each for the driver of its name
+
 -- Checked options: what the suite said, and the run's defaults where it did not.
 function M.check(op, opts)
   local o = options.check(op, spec, opts)
   if o.snapshot and not raw.job.dry_run then return check_snapshot(op, o) end
   o.driver = o.driver or raw.job.driver
   if o.driver ~= "ssh" and o.driver ~= "sim" then o.channel = o.channel or raw.job.channel end
+  for _, name in ipairs(own_tables) do
+    if o[name] and o.driver ~= name then
+      options.invalid(op, "option '" .. name .. "' is for driver = \"" .. name .. "\" alone")
+    end
+  end
   if o.driver == "ssh" then
     if not o.ssh then
       options.invalid(op, "the ssh driver needs to know its host", "say ssh = { host = \"…\" }")
     end
-  elseif o.ssh then
-    options.invalid(op, "option 'ssh' is for driver = \"ssh\" alone")
-  elseif o.tart and o.driver ~= "tart" then
-    options.invalid(op, "option 'tart' is for driver = \"tart\" alone")
   elseif o.driver == "tart" then
     if not o.image and not (o.tart and o.tart.vm) then
       options.invalid(op, "the tart driver needs to know what to clone",
@@ -209,7 +239,7 @@ local function engine_part(o)
   end
   if raw.job.dry_run then
     config.driver, config.sim = "sim", json.text('{"dry_run":true}')
-    config.ssh, config.tart = nil, nil
+    for _, name in ipairs(own_tables) do config[name] = nil end
     -- nothing stands for these in a simulated guest
     for _, key in ipairs { "channel", "forwards", "disks", "nics", "shares", "screen", "vnc" } do
       config[key] = nil

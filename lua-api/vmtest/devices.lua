@@ -125,6 +125,10 @@ function VM:mount_share(name, path)
     raw.raise("not_found", op, "the VM has no share '" .. name .. "'", "give it one: vm:share { … }, "
       .. "or shares = { … } in its options", { vm = raw.vm_name(self) })
   end
+  if share.mounted_at then
+    raw.raise("unsupported", op, "the guest mounts the share '" .. name .. "' by itself: " .. share.mounted_at,
+      nil, { vm = raw.vm_name(self) })
+  end
   if not share.mount then
     raw.raise("unsupported", op, "the guest has no command that mounts the share '" .. name .. "'")
   end

@@ -1,10 +1,9 @@
 #include "vz/config_devices.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/text.h"
 #include "vz/take.h"
 
 enum { DISK_ID_MAX = 20, TAG_MAX = 36 };
@@ -62,22 +61,6 @@ static bool is_mac(const char *text)
     return !text[17];
 }
 
-/* "192.168.77.0/24": its bits beyond the mask are 0, and it has room for a host and a guest. */
-static bool read_subnet(const char *text, struct vtz_nic *nic)
-{
-    char address[16];
-    unsigned bits;
-    int used = 0;
-    struct in_addr in;
-    if (sscanf(text, "%15[0-9.]/%2u%n", address, &bits, &used) != 2 || text[used] || bits < 8 ||
-        bits > 29 || inet_pton(AF_INET, address, &in) != 1)
-        return false;
-    nic->subnet = ntohl(in.s_addr);
-    nic->mask = ~(UINT32_MAX >> bits);
-    nic->has_subnet = true;
-    return !(nic->subnet & ~nic->mask);
-}
-
 static void read_nic(struct vtz_nic *nic, struct vtz_take *take)
 {
     static const char *const kinds[] = {
@@ -92,7 +75,8 @@ static void read_nic(struct vtz_nic *nic, struct vtz_take *take)
     if (nic->kind == VTZ_NIC_VMNET) {
         const char *subnet = vtz_take_text(take, "subnet", VTZ_OPTIONAL);
         nic->host_only = vtz_take_word(take, "mode", modes, 2, 0) == 1;
-        if (subnet && !read_subnet(subnet, nic))
+        nic->has_subnet = subnet && vt_parse_subnet(subnet, &nic->subnet, &nic->mask);
+        if (subnet && !nic->has_subnet)
             vtz_take_fail(take, "subnet", "has to be a network like \"192.168.77.0/24\"");
     }
     vtz_take_end(take);

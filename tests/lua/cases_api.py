@@ -70,7 +70,8 @@ def test_options_are_documented(b):
              "vmtest.permutations({ 1 }, { x_ = 1 })", 'vmtest.profile.lint("a", { x_ = 1 })',
              'vmtest.profile.conflicts({}, { x_ = 1 })',
              'vmtest.vm { disks = { { x_ = 1 } } }', 'vmtest.vm { nics = { { x_ = 1 } } }',
-             'vmtest.vm { shares = { { x_ = 1 } } }', 'vmtest.vm { ssh = { x_ = 1 } }'] + [
+             'vmtest.vm { shares = { { x_ = 1 } } }', 'vmtest.vm { ssh = { x_ = 1 } }',
+             'vmtest.vm { vz = { x_ = 1 } }', 'vmtest.vm { vz = { screen = { x_ = 1 } } }'] + [
                  f"vm:{call}" for call in (
                      'exec("x", { x_ = 1 })', 'sh("x", { x_ = 1 })', "wait_until { x_ = 1 }",
                      'put("a", "b", { x_ = 1 })', 'get("a", "b", { x_ = 1 })',

@@ -32,7 +32,9 @@ def test_what_reaches_the_engine(b):
         '{ image = "a", shares = { { name = "src", path = "./sub", read_only = true }, { name = "r", path = "/" } } }',
         """{ driver = "ssh", ssh = { host = "mac", port = 2222, user = "admin", key = "id", password_file = "/p",
              host_key = "ssh-ed25519 AAAA" } }""",
-        '{ driver = "sim", image = "a", sim = { boot_seconds = 1, without = { "pause" } } }')
+        '{ driver = "sim", image = "a", sim = { boot_seconds = 1, without = { "pause" } } }',
+        """{ driver = "vz", image = "a", vz = { rosetta = true, nested = true, screen = { width = 1920, height = 1200 },
+             vmnet = "host", disk_sync = "none" } }""")
     eq(found, [
         {"name": "web", "image": "small", "memory": 1 << 30, "cpus": 2, "accel": "tcg",
          "channel": "agent", "screen": True, "vnc": False},
@@ -53,6 +55,9 @@ def test_what_reaches_the_engine(b):
             "host": "mac", "port": 2222, "user": "admin", "key": folder + "/id",
             "password_file": "/p", "host_key": "ssh-ed25519 AAAA"}},
         {"name": "web", "driver": "sim", "sim": {"boot_seconds": 1, "without": ["pause"]}},
+        {"name": "web", "driver": "vz", "image": "a", "vz": {
+            "rosetta": True, "nested": True, "screen": {"width": 1920, "height": 1200}, "vmnet": "host",
+            "disk_sync": "none"}},
     ])
 
 
@@ -100,6 +105,11 @@ def test_what_is_refused(b):
         '{ driver = "ssh", ssh = { host = "x", pasword_file = "x" } }': "did you mean 'password_file'?",
         '{ driver = "ssh", ssh = { host = "x", port = 70000 } }': "has a port that is none",
         '{ image = "a", ssh = { host = "x" } }': 'for driver = "ssh" alone',
+        '{ image = "a", vz = {} }': 'for driver = "vz" alone',
+        '{ driver = "vz", image = "a", vz = { roseta = true } }': "did you mean 'rosetta'?",
+        '{ driver = "vz", image = "a", vz = { rosetta = 7 } }': "is to be text",
+        '{ driver = "vz", image = "a", vz = { screen = { widht = 7 } } }': "did you mean 'width'?",
+        '{ driver = "vz", image = "a", vz = { vmnet = { mode = "hots" } } }': "did you mean 'host'?",
         '{ snapshot = "x", memory = "1G" }': "option 'memory' cannot be changed",
         '{ snapshot = "x", image = "a" }': "option 'image' cannot be changed",
     }

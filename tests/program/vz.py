@@ -146,6 +146,69 @@ def test_another_program():
     contains(said, "vmtest-vz ended with status 1")
 
 
+# ---- the options of its own ----
+
+OWN = """
+local vmtest = require "vmtest"
+function testIt()
+  local vm <close> = vmtest.vm { driver = "vz", image = "small", start = false, vz = %s }
+  local ok, err = pcall(vm.start, vm, { timeout = "6s" })
+  local file <close> = assert(io.open("said", "w"))
+  file:write(ok and "none" or err.code, "\\n", tostring(err))
+end
+"""
+
+
+def started(options, **host):
+    """What a start with these options comes to: what was said, and the requests of the helper."""
+    need_image()
+    with Home(images=True) as home:
+        record = home.work / "requests"
+        wrong = {"record": str(record), "host": host, "refuse": {"start": SIX}}
+        run = home.run("run", home.suite("start.lua", OWN % options), timeout=90,
+                       env={"VMTEST_VZ": STAND_IN, "VZ_STAND_IN": json.dumps(wrong)})
+        said = (home.work / "said").read_text() if (home.work / "said").exists() else run.stdout + run.stderr
+        lines = record.read_text().splitlines() if record.exists() else []
+        return said, {r["op"]: r for r in map(json.loads, lines)}
+
+
+def test_options_reach_the_helper():
+    said, asked = started('{ clipboard = true, screen = { width = 1920, height = 1200, ppi = 100 }, vmnet = "host" }',
+                          os_version="26.1")
+    contains(said, "limit")  # of the start, which is refused here
+    config = asked["create"]["config"]
+    equal(config["clipboard"], True)
+    equal(config["screen"], {"width": 1920, "height": 1200, "ppi": 100})
+    equal([nic["kind"] + nic["mode"] for nic in config["nics"]], ["vmnethost"])
+    check("recovery" not in asked["start"], "an ordinary start")
+
+
+def test_options_that_the_host_lacks():
+    said, asked = started('{ vmnet = "shared" }', os_version="15.7")
+    contains(said, "unsupported")
+    contains(said, "needs macOS 26 on the host; this one has 15.7")
+    equal(sorted(asked), ["host"])
+    said, asked = started("{ rosetta = true }", arch="arm64", rosetta="not_installed")
+    contains(said, "Rosetta is not installed on this host")
+    equal(sorted(asked), ["host"])
+
+
+def test_options_that_the_guest_lacks():
+    said, asked = started("{ recovery = true }")
+    contains(said, "recovery is there for macOS guests alone")
+    equal(asked, {})  # before a helper was started
+    with Home(images=True) as home:
+        run = home.run("vm", "create", "web", "--driver", "vz", "-i", "small", "--vz", "recovery",
+                       env={"VMTEST_VZ": STAND_IN})
+        check(run.returncode != 0, "it is refused")
+        contains(run.stderr, "for macOS guests alone")
+        run = home.run("vm", "create", "web", "--driver", "qemu", "-i", "small", "--vz", "clipboard")
+        contains(run.stderr, "is for the driver of that name")
+        run = home.run("vm", "create", "web", "--driver", "vz", "-i", "small", "--vz",
+                       "clipboard,screen=1280x", env={"VMTEST_VZ": STAND_IN})
+        contains(run.stderr, "1920x1200")
+
+
 # ---- guests behind the fake framework ----
 
 
@@ -306,6 +369,22 @@ end
         equal(disk.read_bytes()[:13], b"by the guest!")
 
 
+def test_options_of_its_own():
+    with guest_home() as home:
+        passes(home, HEAD + """
+function testIt()
+  local vm <close> = vmtest.vm { driver = "vz", image = "small", disks = { { name = "d", size = "4M" } },
+    vz = { clipboard = true, screen = "1280x800", vmnet = { mode = "shared", subnet = "10.77.0.0/24" },
+      disk_sync = "none" } }
+  vm:write("/root/f", "kept")
+  vm:snapshot("one")
+  vm:sh("rm /root/f")
+  vm:restore("one")
+  lu.assertEquals(vm:read("/root/f"), "kept")
+end
+""")
+
+
 def edit(folder, change):
     path = folder / "snapshot.json"
     facts = json.loads(path.read_text())
@@ -426,9 +505,10 @@ PARTS = {
     "stand_in": [test_there_is_none, test_another_version, test_no_json, test_too_many_machines,
                  test_a_machine_that_cannot_be, test_it_dies, test_it_crashes_after_a_while,
                  test_it_never_answers, test_a_host_that_is_too_old, test_a_guest_that_is_too_old,
-                 test_another_program],
+                 test_options_reach_the_helper, test_options_that_the_host_lacks,
+                 test_options_that_the_guest_lacks, test_another_program],
     "guest": [test_a_killed_helper, test_reboots, test_a_killed_worker, test_nobody_left_to_end_it,
-              test_disks, test_snapshots_that_do_not_fit, test_what_the_framework_refuses,
+              test_disks, test_options_of_its_own, test_snapshots_that_do_not_fit, test_what_the_framework_refuses,
               test_vms_that_stay],
 }
 

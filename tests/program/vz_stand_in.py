@@ -8,6 +8,8 @@ environment is a JSON object of what it is to do wrong.
   fail: [OP, ERROR]       tells the event `failed` some time after this request was carried out
   say: [OP, TEXT]         answers with these bytes
   silent: OP              never answers
+  host: {NAME: VALUE}     says this of its host
+  record: FILE            each request is a line of it
   host: OBJECT            what it tells of its host otherwise
 """
 import json
@@ -23,7 +25,7 @@ AFTER = {"create": "stopped", "start": "running", "pause": "paused", "resume": "
 HOST = {"supported": True, "fake": True, "os_version": "15.1",
         "arch": {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
         "min_cpus": 1, "max_cpus": 8, "min_memory": 1 << 20, "max_memory": 1 << 34, "nested": False,
-        "rosetta": "not_supported", "bridges": []}
+        "rosetta": "not_supported", "bridges": []} | WRONG.get("host", {})
 state = "none"
 
 
@@ -34,6 +36,9 @@ def send(connection, message):
 def carry_out(connection, request):
     global state
     op = request["op"]
+    if "record" in WRONG:
+        with open(WRONG["record"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(request) + "\n")
     if WRONG.get("die") == op:
         print(WRONG.get("last_words", ""), file=sys.stderr, flush=True)
         os._exit(1)

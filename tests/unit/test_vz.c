@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "driver/vz/client.h"
@@ -9,6 +10,7 @@
 #include "driver/vz/features.h"
 #include "driver/vz/host.h"
 #include "driver/vz/leases.h"
+#include "driver/vz/machine.h"
 
 #define HELLO                                                                                      \
     "{\"event\": \"hello\", \"protocol\": 1, \"version\": \"0.1.0\", \"pid\": 7, \"state\": "      \
@@ -200,6 +202,8 @@ static const struct vt_disk an_nvme = {.name = "d", .bus = VT_DISK_NVME, .size =
                             an_nbd = {.name = "d", .url = "nbd://localhost"};
 static const struct vt_share a_share = {.name = "src", .path = "/src"};
 
+static char tag[] = "rosetta";
+
 /* `told` NULL: it is allowed. */
 static const struct {
     const char *os, *guest, *host;
@@ -207,6 +211,7 @@ static const struct {
     bool kernel, iso;
     const struct vt_disk *disk;
     const struct vt_share *share;
+    const struct vt_vz_options options;
     const char *told;
 } asked[] = {
     {"linux", .kernel = true, .host = "11.0"},
@@ -239,8 +244,188 @@ static const struct {
     {"macos", .share = &a_share, .host = "99"},
     {"macos", .guest = "15.0", .disk = &an_nvme,
      .told = "NVMe controller is there for Linux guests alone"},
+    {"linux", .kernel = true, .host = "12.6", .options = {.rosetta = tag},
+     .told = "Rosetta needs macOS 13 on the host"},
+    {"linux", .kernel = true, .host = "13.0", .options = {.rosetta = tag},
+     .told = "Rosetta is not installed on this host"},
+    {"macos", .options = {.rosetta = tag}, .told = "there for Linux guests alone"},
+    {"linux", .kernel = true, .host = "14.0", .options = {.nested = true},
+     .told = "needs macOS 15 on the host"},
+    {"linux", .kernel = true, .host = "15.0", .options = {.nested = true},
+     .told = "runs no virtual machines inside guests"},
+    {"linux", .kernel = true, .host = "12.0", .options = {.clipboard = true},
+     .told = "a shared clipboard needs macOS 13"},
+    {"linux", .kernel = true, .host = "12.0", .options = {.screen = true},
+     .told = "a screen of a Linux guest needs macOS 13"},
+    {"macos", .host = "12.0", .options = {.screen = true}},
+    {"linux", .kernel = true, .host = "15.6", .options = {.vmnet = true},
+     .told = "vmnet's own topology needs macOS 26"},
+    {"linux", .kernel = true, .options = {.recovery = true}, .told = "for macOS guests alone"},
+    {"macos", .host = "12.0", .options = {.recovery = true}, .told = "recovery needs macOS 13"},
+    {"linux", .kernel = true, .options = {.automount = true}, .told = "for macOS guests alone"},
+    {"linux", .kernel = true, .host = "11.0", .options = {.disk_sync = tag},
+     .told = "caches and synchronizes needs macOS 12"},
     {"macos", .guest = "Monterey", .told = "is no version of macOS"},
 };
+
+static void test_what_the_host_has(void **state)
+{
+    (void)state;
+    char os[] = "linux", kernel[] = "/k";
+    const struct vt_image image = {.os = os, .kernel = kernel};
+    const struct vt_vm_config config = {.name = "one", .image = &image};
+    const struct vt_vz_options options = {.rosetta = tag, .nested = true};
+    json_t *host = json_pack("{s:s, s:s, s:s, s:b}", "os_version", "15.0", "arch", "arm64",
+                             "rosetta", "installed", "nested", 1);
+    assert_int_equal(vt_vz_features_check(&config, &options, host, NULL), VT_OK);
+    json_object_set_new(host, "rosetta", json_string("not_supported"));
+    struct vt_error err = VT_ERROR_INIT;
+    assert_int_equal(vt_vz_features_check(&config, &options, host, &err), VT_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "not there for guests of this host"));
+    json_decref(host);
+}
+
+/* --- the options of its own --- */
+
+static char image_os[] = "linux", image_arch[] = "aarch64", image_kernel[] = "/k";
+static const struct vt_image small = {
+    .os = image_os, .arch = image_arch, .kernel = image_kernel, .cpus = 1, .memory = 1 << 28};
+
+static enum vt_code read_options(const char *text, struct vt_vz *vz, struct vt_vm_config *config,
+                                 struct vt_error *err)
+{
+    json_t *own = json_loads(text, 0, NULL);
+    assert_non_null(own);
+    config->vz = own;
+    vz->config = config;
+    enum vt_code code = vt_vz_options_read(config, &vz->options, err);
+    json_decref(own);
+    config->vz = NULL;
+    return code;
+}
+
+static void test_wrong_options(void **state)
+{
+    static const struct vt_nic none[1];
+    static const struct {
+        const char *text, *told, *hint;
+        bool no_nic;
+    } wrong[] = {
+        {.text = "{\"roseta\": true}",
+         .told = "no option \"roseta\" in \"vz\"",
+         .hint = "\"rosetta\""},
+        {.text = "{\"rosetta\": \"\"}", .told = "\"rosetta\" of \"vz\" is to be true, or the tag"},
+        {.text = "{\"rosetta\": \"a/b\"}", .told = "cannot be the tag"},
+        {.text = "{\"rosetta\": \"src\"}", .told = "the name of a share"},
+        {.text = "{\"nested\": 1}", .told = "true or false"},
+        {.text = "{\"screen\": true}", .told = "\"1920x1200\""},
+        {.text = "{\"screen\": \"1920x\"}", .told = "\"1920x1200\""},
+        {.text = "{\"screen\": \"1920x0\"}", .told = "\"1920x1200\""},
+        {.text = "{\"screen\": \"19200x1200\"}", .told = "\"1920x1200\""},
+        {.text = "{\"screen\": \"1920x1200x\"}", .told = "\"1920x1200\""},
+        {.text = "{\"screen\": {\"width\": 1920}}", .told = "has no \"height\""},
+        {.text = "{\"screen\": {\"width\": 0, \"height\": 1}}", .told = "1 to 16384"},
+        {.text = "{\"screen\": {\"widht\": 1}}",
+         .told = "no option \"widht\"",
+         .hint = "\"width\""},
+        {.text = "{\"vmnet\": \"bridged\"}", .told = "\"shared\" or \"host\""},
+        {.text = "{\"vmnet\": {\"mode\": \"bridged\"}}", .told = "\"shared\" or \"host\""},
+        {.text = "{\"vmnet\": {\"subnet\": \"192.168.77.1/24\"}}", .told = "192.168.77.0/24"},
+        {.text = "{\"vmnet\": {\"subnet\": \"192.168.77.0/30\"}}", .told = "192.168.77.0/24"},
+        {.text = "{\"vmnet\": \"host\"}", .told = "there is none", .no_nic = true},
+        {.text = "{\"disk_sync\": \"some\"}", .told = "\"full\", \"fsync\" or \"none\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct vt_vm_config config = {.name = "one",
+                                      .image = &small,
+                                      .shares = &a_share,
+                                      .share_count = 1,
+                                      .nics = wrong[i].no_nic ? none : NULL};
+        struct vt_vz vz = {.vm = NULL};
+        struct vt_error err = VT_ERROR_INIT;
+        assert_int_equal(read_options(wrong[i].text, &vz, &config, &err), VT_EINVAL);
+        if (!strstr(err.message, wrong[i].told) || !strstr(err.message, "VM one: ") ||
+            (wrong[i].hint && !strstr(err.hint, wrong[i].hint)))
+            fail_msg("%s: %s (%s)", wrong[i].text, err.message, err.hint);
+        vt_vz_options_clear(&vz.options);
+    }
+    struct vt_vm_config config = {.name = "one", .image = &small};
+    struct vt_vz vz = {.vm = NULL};
+    assert_int_equal(read_options("{\"automount\": true}", &vz, &config, NULL), VT_EINVAL);
+}
+
+/* The machine that the helper is asked for. */
+static json_t *machine_of(const char *options, struct vt_vm_config *config)
+{
+    static char console[] = "/c", agent[] = "/a";
+    struct vt_vz vz = {.console = console, .agent = agent};
+    assert_int_equal(read_options(options, &vz, config, NULL), VT_OK);
+    json_t *machine = vt_vz_machine(&vz), *start = vt_vz_start_members(&vz);
+    json_object_set_new(machine, "start", start ? start : json_null());
+    vt_vz_options_clear(&vz.options);
+    return machine;
+}
+
+static void is_json(const json_t *machine, const char *key, const char *expected)
+{
+    const json_t *value = json_object_get(machine, key);
+    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+    if (!text || strcmp(text, expected) != 0)
+        fail_msg("%s: %s", key, text ? text : "not there");
+    free(text);
+}
+
+static void test_the_machine(void **state)
+{
+    static const struct vt_disk disk = {.name = "data", .path = "/d", .read_only = true};
+    static const struct vt_share shares[] = {{.name = "a", .path = "/x", .read_only = true},
+                                             {.name = "b", .path = "/y"}};
+    (void)state;
+    struct vt_vm_config config = {.name = "one",
+                                  .image = &small,
+                                  .disks = &disk,
+                                  .disk_count = 1,
+                                  .shares = shares,
+                                  .share_count = 2,
+                                  .scratch_dir = "/s"};
+    json_t *m = machine_of("{}", &config);
+    for (size_t i = 0; i < 4; i++)
+        assert_null(
+            json_object_get(m, (const char *[]){"rosetta", "nested", "clipboard", "screen"}[i]));
+    is_json(m, "nics", "[{\"kind\": \"nat\"}]");
+    is_json(m, "start", "null");
+    is_json(m, "shares",
+            "[{\"path\": \"/x\", \"read_only\": true, \"tag\": \"a\"}, "
+            "{\"path\": \"/y\", \"read_only\": false, \"tag\": \"b\"}]");
+    json_decref(m);
+    m = machine_of("{\"rosetta\": true, \"nested\": true, \"clipboard\": true, \"recovery\": true, "
+                   "\"screen\": \"1920x1200\", \"vmnet\": {\"mode\": \"host\", \"subnet\": "
+                   "\"10.7.0.0/16\"}, \"automount\": true, \"disk_caching\": \"cached\", "
+                   "\"disk_sync\": \"none\"}",
+                   &config);
+    is_json(m, "rosetta", "\"rosetta\"");
+    is_json(m, "nested", "true");
+    is_json(m, "clipboard", "true");
+    is_json(m, "screen", "{\"height\": 1200, \"width\": 1920}");
+    is_json(m, "nics", "[{\"kind\": \"vmnet\", \"mode\": \"host\", \"subnet\": \"10.7.0.0/16\"}]");
+    is_json(m, "shares",
+            "[{\"paths\": {\"a\": {\"path\": \"/x\", \"read_only\": true}, \"b\": "
+            "{\"path\": \"/y\", \"read_only\": false}}, \"tag\": \"automount\"}]");
+    is_json(m, "disks",
+            "[{\"bus\": \"virtio\", \"caching\": \"cached\", \"id\": \"data\", "
+            "\"path\": \"/d\", \"read_only\": true, \"sync\": \"none\"}]");
+    is_json(m, "start", "{\"recovery\": true}");
+    json_decref(m);
+    m = machine_of("{\"rosetta\": \"x86\", \"nested\": false, \"vmnet\": \"shared\", \"screen\": "
+                   "{\"width\": 800, \"height\": 600, \"ppi\": 144}}",
+                   &config);
+    is_json(m, "rosetta", "\"x86\"");
+    assert_null(json_object_get(m, "nested"));
+    is_json(m, "screen", "{\"height\": 600, \"ppi\": 144, \"width\": 800}");
+    is_json(m, "nics", "[{\"kind\": \"vmnet\", \"mode\": \"shared\"}]");
+    json_decref(m);
+}
 
 static void test_what_the_catalogue_refuses(void **state)
 {
@@ -259,11 +444,12 @@ static void test_what_the_catalogue_refuses(void **state)
                                             .disk_count = asked[i].disk != NULL,
                                             .shares = asked[i].share,
                                             .share_count = asked[i].share != NULL};
-        json_t *host = asked[i].host ? json_pack("{s:s, s:s}", "os_version", asked[i].host, "arch",
-                                                 asked[i].arch ? asked[i].arch : "arm64")
+        json_t *host = asked[i].host ? json_pack("{s:s, s:s, s:s}", "os_version", asked[i].host,
+                                                 "arch", asked[i].arch ? asked[i].arch : "arm64",
+                                                 "rosetta", "not_installed")
                                      : NULL;
         struct vt_error err = VT_ERROR_INIT;
-        enum vt_code code = vt_vz_features_check(&config, host, &err);
+        enum vt_code code = vt_vz_features_check(&config, &asked[i].options, host, &err);
         json_decref(host);
         if (!code != !asked[i].told || (asked[i].told && (!strstr(err.message, asked[i].told) ||
                                                           !strstr(err.message, "VM one: "))))
@@ -283,6 +469,9 @@ int main(void)
         cmocka_unit_test(test_leases),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_what_the_catalogue_refuses),
+        cmocka_unit_test(test_what_the_host_has),
+        cmocka_unit_test(test_wrong_options),
+        cmocka_unit_test(test_the_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Restarting: the framework has no reset and tells of no restart, so the VM is stopped hard, or
  * powers off, and is started again in the same helper. */
 #include "driver/vz/instance.h"
+#include "driver/vz/machine.h"
 
 static void refuse(struct vt_vz *vz, struct vt_op *op)
 {
@@ -30,7 +31,7 @@ static void on_started(const json_t *reply, const struct vt_error *why, void *us
 
 static void start(struct vt_vz *vz)
 {
-    vt_monitor_request(vz->client, "start", NULL, on_started, vz);
+    vt_monitor_request(vz->client, "start", vt_vz_start_members(vz), on_started, vz);
 }
 
 static void on_stopped_hard(const json_t *reply, const struct vt_error *why, void *user)

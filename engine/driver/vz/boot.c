@@ -88,7 +88,7 @@ static void go(struct vt_vz_boot *self)
 {
     struct vt_vz *vz = self->vz;
     if (!self->dir) {
-        vt_monitor_request(vz->client, "start", NULL, on_running, self);
+        vt_monitor_request(vz->client, "start", vt_vz_start_members(vz), on_running, self);
         return;
     }
     char *state = vt_path_join(self->dir, VT_VZ_STATE_FILE);

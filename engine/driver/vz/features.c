@@ -30,7 +30,49 @@ static void add_disk(struct wanted *w, const struct vt_disk *disk)
         w->of[VT_APPLE_NBD] = true;
 }
 
-enum vt_code vt_vz_features_check(const struct vt_vm_config *config, const json_t *host,
+static void add_options(struct wanted *w, const struct vt_vz_options *o, bool macos)
+{
+    const struct {
+        enum vt_apple_feature feature;
+        bool wanted;
+    } all[] = {
+        {VT_APPLE_ROSETTA, o->rosetta != NULL},
+        {VT_APPLE_NESTED, o->nested},
+        {VT_APPLE_CLIPBOARD, o->clipboard},
+        {VT_APPLE_LINUX_SCREEN, o->screen && !macos},
+        {VT_APPLE_VMNET, o->vmnet},
+        {VT_APPLE_AUTOMOUNT, o->automount},
+        {VT_APPLE_RECOVERY, o->recovery},
+        {VT_APPLE_DISK_MODES, o->disk_caching || o->disk_sync},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        w->of[all[i].feature] = w->of[all[i].feature] || all[i].wanted;
+}
+
+/* What no version tells: the host's own word. */
+static enum vt_code ask_host(const struct vt_vm_config *config, const struct vt_vz_options *o,
+                             const json_t *host, struct vt_error *err)
+{
+    const char *rosetta = vt_json_str(host, "rosetta", "");
+    if (o->nested && !vt_json_bool(host, "nested", false)) {
+        vt_fail(err, VT_EUNSUPPORTED, OP, "VM %s: this host runs no virtual machines inside guests",
+                config->name);
+        vt_hint(err, "nested virtualization needs an Apple M%d or later",
+                vt_apple_feature_info(VT_APPLE_NESTED)->chip);
+        return VT_EUNSUPPORTED;
+    }
+    if (!o->rosetta || !strcmp(rosetta, "installed"))
+        return VT_OK;
+    vt_fail(err, VT_EUNSUPPORTED, OP, "VM %s: Rosetta %s", config->name,
+            !strcmp(rosetta, "not_installed") ? "is not installed on this host"
+                                              : "is not there for guests of this host");
+    if (!strcmp(rosetta, "not_installed"))
+        vt_hint(err, "softwareupdate --install-rosetta installs it");
+    return VT_EUNSUPPORTED;
+}
+
+enum vt_code vt_vz_features_check(const struct vt_vm_config *config,
+                                  const struct vt_vz_options *options, const json_t *host,
                                   struct vt_error *err)
 {
     struct wanted wanted = {.of = {false}};
@@ -42,6 +84,7 @@ enum vt_code vt_vz_features_check(const struct vt_vm_config *config, const json_
     for (size_t i = 0; i < config->disk_count; i++)
         add_disk(&wanted, &config->disks[i]);
     wanted.of[VT_APPLE_VIRTIOFS] = config->share_count > 0;
+    add_options(&wanted, options, !strcmp(config->image->os, "macos"));
     for (enum vt_apple_feature f = 0; f < VT_APPLE_FEATURE_COUNT_; f++) {
         struct vt_error why = VT_ERROR_INIT;
         if (!wanted.of[f] || vt_apple_supports(f, &place, &why) == VT_OK)
@@ -51,5 +94,5 @@ enum vt_code vt_vz_features_check(const struct vt_vm_config *config, const json_
             vt_hint(err, "%s", why.hint);
         return why.code;
     }
-    return VT_OK;
+    return host ? ask_host(config, options, host, err) : VT_OK;
 }

@@ -86,7 +86,7 @@ enum vt_code vt_vz_host_check(const struct vt_vz *vz, struct vt_error *err)
                        "VM %s: the image \"%s\" is for %s; the Virtualization framework runs "
                        "guests of its host's architecture alone, %s",
                        vz->config->name, image->name, image->arch, arch);
-    enum vt_code code = vt_vz_features_check(vz->config, vz->host, err);
+    enum vt_code code = vt_vz_features_check(vz->config, &vz->options, vz->host, err);
     return code ? code : check_bridges(vz, err);
 }
 

@@ -5,6 +5,7 @@
 #include "core/buf.h"
 #include "driver/vz/client.h"
 #include "driver/vz/helper.h"
+#include "driver/vz/options.h"
 #include "loop/timer.h"
 #include "vm/driver.h"
 
@@ -15,6 +16,7 @@ struct vt_vz_save;
 struct vt_vz {
     struct vt_vm *vm;
     const struct vt_vm_config *config;
+    struct vt_vz_options options;
     struct vt_loop *loop;
     char *program;                               /* vmtest-vz */
     char *lock, *socket, *log, *console, *agent; /* paths in state_dir */

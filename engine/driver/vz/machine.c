@@ -54,14 +54,27 @@ static json_t *boot_of(const struct vt_vz *vz, const char *scratch)
     return boot;
 }
 
-static void add_file(json_t *disks, const char *path, const char *bus, bool read_only)
+/* How a file is cached and written through. */
+static void set_modes(const struct vt_vz *vz, json_t *disk)
 {
-    if (path)
-        json_array_append_new(disks, json_pack("{s:s, s:s, s:b}", "path", path, "bus", bus,
-                                               "read_only", (int)read_only));
+    if (vz->options.disk_caching)
+        json_object_set_new(disk, "caching", json_string(vz->options.disk_caching));
+    if (vz->options.disk_sync)
+        json_object_set_new(disk, "sync", json_string(vz->options.disk_sync));
 }
 
-static json_t *disk_of(const struct vt_disk *d, const char *scratch)
+static void add_file(const struct vt_vz *vz, json_t *disks, const char *path, const char *bus,
+                     bool read_only)
+{
+    if (!path)
+        return;
+    json_t *disk =
+        json_pack("{s:s, s:s, s:b}", "path", path, "bus", bus, "read_only", (int)read_only);
+    set_modes(vz, disk);
+    json_array_append_new(disks, disk);
+}
+
+static json_t *disk_of(const struct vt_vz *vz, const struct vt_disk *d, const char *scratch)
 {
     static const char *const buses[] = {"virtio", "nvme", "usb"};
     json_t *disk = json_pack("{s:s, s:s, s:b}", "bus", buses[d->bus], "id", d->name, "read_only",
@@ -75,6 +88,8 @@ static json_t *disk_of(const struct vt_disk *d, const char *scratch)
         json_object_set_new(
             disk, "path", vt_vz_disk_is_copied(d) ? file_in(scratch, name) : json_string(d->path));
     vt_free(name);
+    if (!d->url)
+        set_modes(vz, disk);
     return disk;
 }
 
@@ -84,14 +99,14 @@ static json_t *disks_of(const struct vt_vz *vz, const char *scratch)
     json_t *disks = json_array();
     if (c->image->disk) {
         char *name = vt_vz_disk_file(NULL), *path = vt_path_join(scratch, name);
-        add_file(disks, path, "virtio", false);
+        add_file(vz, disks, path, "virtio", false);
         vt_free(name);
         vt_free(path);
     }
-    add_file(disks, c->image->seed, "virtio", true);
-    add_file(disks, c->image->iso, "usb", true);
+    add_file(vz, disks, c->image->seed, "virtio", true);
+    add_file(vz, disks, c->image->iso, "usb", true);
     for (size_t i = 0; i < c->disk_count; i++)
-        json_array_append_new(disks, disk_of(&c->disks[i], scratch));
+        json_array_append_new(disks, disk_of(vz, &c->disks[i], scratch));
     return disks;
 }
 
@@ -119,10 +134,15 @@ static json_t *nics_of(const struct vt_vz *vz)
     json_t *nics = json_array();
     for (size_t i = 0; i < nic_count(vz); i++) {
         const struct vt_nic *n = nic_at(vz, i);
-        bool bridged = n->kind == VT_NIC_BRIDGED;
-        json_array_append_new(nics, json_pack("{s:s, s:s*, s:s*}", "kind",
-                                              bridged ? "bridged" : "nat", "mac", vt_vz_mac(vz, i),
-                                              "interface", bridged ? n->network : NULL));
+        bool bridged = n->kind == VT_NIC_BRIDGED, vmnet = !bridged && vz->options.vmnet;
+        json_array_append_new(nics, json_pack("{s:s, s:s*, s:s*, s:s*, s:s*}", "kind",
+                                              bridged ? "bridged"
+                                              : vmnet ? "vmnet"
+                                                      : "nat",
+                                              "mac", vt_vz_mac(vz, i), "interface",
+                                              bridged ? n->network : NULL, "mode",
+                                              vmnet ? vz->options.vmnet_mode : NULL, "subnet",
+                                              vmnet ? vz->options.subnet : NULL));
     }
     return nics;
 }
@@ -137,6 +157,33 @@ static json_t *shares_of(const struct vt_vm_config *c)
     return shares;
 }
 
+/* All of them as one, whose tag a macOS guest knows. */
+static json_t *one_share_of(const struct vt_vm_config *c)
+{
+    json_t *paths = json_object();
+    for (size_t i = 0; i < c->share_count; i++)
+        json_object_set_new(paths, c->shares[i].name,
+                            json_pack("{s:s, s:b}", "path", c->shares[i].path, "read_only",
+                                      (int)c->shares[i].read_only));
+    return json_pack("[{s:s, s:o}]", "tag", "automount", "paths", paths);
+}
+
+static void add_options(const struct vt_vz_options *o, json_t *config)
+{
+    if (o->rosetta)
+        json_object_set_new(config, "rosetta", json_string(o->rosetta));
+    if (o->nested)
+        json_object_set_new(config, "nested", json_true());
+    if (o->clipboard)
+        json_object_set_new(config, "clipboard", json_true());
+    if (!o->screen)
+        return;
+    json_t *screen = json_pack("{s:i, s:i}", "width", o->width, "height", o->height);
+    if (o->ppi)
+        json_object_set_new(screen, "ppi", json_integer(o->ppi));
+    json_object_set_new(config, "screen", screen);
+}
+
 /* --- all of it --- */
 
 static json_t *machine(const struct vt_vz *vz, const char *scratch, const char *console,
@@ -147,11 +194,13 @@ static json_t *machine(const struct vt_vz *vz, const char *scratch, const char *
     json_t *config = json_pack(
         "{s:i, s:I, s:o, s:o, s:o, s:o, s:{s:s, s:b}}", "cpus", c->cpus ? c->cpus : image->cpus,
         "memory", (json_int_t)(c->memory ? c->memory : image->memory), "boot", boot_of(vz, scratch),
-        "disks", disks_of(vz, scratch), "nics", nics_of(vz), "shares", shares_of(c), "console",
-        "path", console, "input", 1);
+        "disks", disks_of(vz, scratch), "nics", nics_of(vz), "shares",
+        vz->options.automount ? one_share_of(c) : shares_of(c), "console", "path", console, "input",
+        1);
     if (vt_image_has_channel(image, "agent"))
         json_object_set_new(config, "vsock",
                             json_pack("[{s:i, s:s}]", "port", VT_VZ_AGENT_PORT, "socket", agent));
+    add_options(&vz->options, config);
     const char *id = vt_json_str(vz->identity, "machine_identifier", NULL);
     if (id)
         json_object_set_new(config, "machine_identifier", json_string(id));
@@ -161,6 +210,11 @@ static json_t *machine(const struct vt_vz *vz, const char *scratch, const char *
 json_t *vt_vz_machine(const struct vt_vz *vz)
 {
     return machine(vz, vz->config->scratch_dir, vz->console, vz->agent);
+}
+
+json_t *vt_vz_start_members(const struct vt_vz *vz)
+{
+    return vz->options.recovery ? json_pack("{s:b}", "recovery", 1) : NULL;
 }
 
 void vt_vz_machine_digest(const struct vt_vz *vz, char out[65])

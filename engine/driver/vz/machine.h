@@ -16,6 +16,9 @@ bool vt_vz_has_variables(const struct vt_vz *vz);
 /* The configuration. A new reference. */
 json_t *vt_vz_machine(const struct vt_vz *vz);
 
+/* What the request `start` says beside its name; NULL: nothing. A new reference. */
+json_t *vt_vz_start_members(const struct vt_vz *vz);
+
 /* A digest of all of it that a saved state depends on: where the VM keeps its files does not count.
  */
 void vt_vz_machine_digest(const struct vt_vz *vz, char out[65]);

@@ -59,7 +59,8 @@ static enum vt_code check_image(const struct vt_vm_config *c, struct vt_error *e
     return VT_OK;
 }
 
-static enum vt_code check_config(const struct vt_vm_config *c, struct vt_error *err)
+static enum vt_code check_config(const struct vt_vm_config *c, const struct vt_vz_options *options,
+                                 struct vt_error *err)
 {
     uint64_t memory = c->memory ? c->memory : c->image->memory;
     if (vt_vm_check_folders(c, err))
@@ -75,7 +76,7 @@ static enum vt_code check_config(const struct vt_vm_config *c, struct vt_error *
     enum vt_code code = check_image(c, err);
     if (!code)
         code = vt_vz_disks_check(c, err);
-    return code ? code : vt_vz_features_check(c, NULL, err);
+    return code ? code : vt_vz_features_check(c, options, NULL, err);
 }
 
 static void free_instance(struct vt_vz *vz)
@@ -84,6 +85,7 @@ static void free_instance(struct vt_vz *vz)
                      vz->console, vz->agent, vz->version, vz->end_reason};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         vt_free(owned[i]);
+    vt_vz_options_clear(&vz->options);
     json_decref(vz->identity);
     json_decref(vz->host);
     vt_free(vz);
@@ -108,18 +110,22 @@ static enum vt_code check_paths(const struct vt_vz *vz, struct vt_error *err)
 static enum vt_code create(struct vt_vm *vm, const struct vt_vm_config *config, void **instance,
                            struct vt_error *err)
 {
-    enum vt_code code = check_config(config, err);
-    if (code)
-        return code;
-    struct vt_error own = VT_ERROR_INIT;
-    char *program = vt_vz_program(&own);
-    if (!program)
-        return vt_error_copy(err, &own);
     struct vt_vz *vz = vt_calloc(1, sizeof *vz);
+    enum vt_code code = vt_vz_options_read(config, &vz->options, err);
+    if (!code)
+        code = check_config(config, &vz->options, err);
+    if (!code) {
+        struct vt_error own = VT_ERROR_INIT;
+        vz->program = vt_vz_program(&own);
+        code = vz->program ? VT_OK : vt_error_copy(err, &own);
+    }
+    if (code) {
+        free_instance(vz);
+        return code;
+    }
     vz->vm = vm;
     vz->config = config;
     vz->loop = vt_vm_loop(vm);
-    vz->program = program;
     vz->lock = vt_path_join(config->state_dir, "lock");
     vz->socket = vt_path_join(config->state_dir, "vz");
     vz->log = vt_path_join(config->state_dir, "vz.log");
@@ -241,17 +247,27 @@ static double time_scale(void *instance)
 
 /* --- what is known of it --- */
 
+#define AUTOMOUNTED "/Volumes/My Shared Files/" /* where macOS mounts them, each by its name */
+
+static json_t *mount_of(const struct vt_vz *vz, const struct vt_share *s)
+{
+    return vt_vz_is_macos(vz->config)
+               ? json_pack("[s, s]", "mount_virtiofs", s->name)
+               : json_pack("[s, s, s, s]", "mount", "-t", "virtiofs", s->name);
+}
+
 static void add_shares(const struct vt_vz *vz, json_t *facts)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < vz->config->share_count; i++) {
         const struct vt_share *s = &vz->config->shares[i];
-        json_t *mount = vt_vz_is_macos(vz->config)
-                            ? json_pack("[s, s]", "mount_virtiofs", s->name)
-                            : json_pack("[s, s, s, s]", "mount", "-t", "virtiofs", s->name);
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:b, s:o}", "name", s->name, "kind", "virtiofs",
-                                        "read_only", (int)s->read_only, "mount", mount));
+        json_t *share = json_pack("{s:s, s:s, s:b}", "name", s->name, "kind", "virtiofs",
+                                  "read_only", (int)s->read_only);
+        if (vz->options.automount)
+            json_object_set_new(share, "mounted_at", json_sprintf(AUTOMOUNTED "%s", s->name));
+        else
+            json_object_set_new(share, "mount", mount_of(vz, s));
+        json_array_append_new(list, share);
     }
     json_object_set_new(facts, "shares", list);
 }
@@ -278,6 +294,8 @@ static void info(void *instance, json_t *facts)
         json_object_set_new(facts, "helper_version", json_string(vz->version));
     if (vz->fake)
         json_object_set_new(facts, "fake", json_true());
+    if (vz->options.rosetta)
+        json_object_set_new(facts, "rosetta", json_string(vz->options.rosetta));
     add_shares(vz, facts);
     add_nics(vz, facts);
     vt_vz_channel_info(vz, facts);

@@ -118,7 +118,7 @@ struct vt_share {
  * compares. What follows is where this one keeps its things. */
 struct vt_vm_config {
     const char *name;             /* plain name, unique in its run */
-    const char *driver;           /* "qemu", "sim", "ssh", "tart"; NULL: "qemu" */
+    const char *driver;           /* "qemu", "sim", "ssh", "tart", "vz"; NULL: "qemu" */
     const struct vt_image *image; /* owned by the caller, must outlive the VM; NULL where the driver
                                      needs none (sim, ssh, tart) */
     uint64_t memory;              /* bytes; 0: the image's */
@@ -138,6 +138,7 @@ struct vt_vm_config {
     const json_t *sim;  /* for the sim driver: its script and faults; NULL: none */
     const json_t *ssh;  /* for the ssh driver: {"host", "port", "user", "key", …}; NULL: none */
     const json_t *tart; /* for the tart driver: {"vm", "user", "key", …}; NULL: none */
+    const json_t *vz;   /* for the vz driver: {"rosetta", "nested", …}; NULL: none */
 
     const char *state_dir;   /* existing private folder for sockets and locks: short path */
     const char *scratch_dir; /* existing private folder for disks */

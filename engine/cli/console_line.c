@@ -2,13 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/fs.h"
 #include "core/mem.h"
+#include "core/socket.h"
 
 #define OP "vm.console"
 
@@ -41,38 +39,17 @@ static enum vt_code lock(const struct vt_named *named, int *fd, struct vt_error 
     return vt_error_copy(err, &own);
 }
 
-/* A full queue of waiting connections would block: those of commands that came and went while the
- * socket was in use. */
-static enum vt_code connect_at_once(int fd, const struct sockaddr_un *address,
-                                    const struct vt_named *named, struct vt_error *err)
-{
-    int flags = fcntl(fd, F_GETFL);
-    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address))
-        return errno == EAGAIN
-                   ? vt_fail(err, VT_EBUSY, OP, "too many others wait for the console of VM %s",
-                             named->name)
-                   : vt_fail_sys(err, errno, OP, "cannot reach the console of VM %s", named->name);
-    fcntl(fd, F_SETFL, flags);
-    return VT_OK;
-}
-
+/* At once or not at all: commands that came and went while the socket was in use may wait there. */
 static enum vt_code connect_to(const struct vt_named *named, const char *file, int *fd,
                                struct vt_error *err)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct vt_error own = VT_ERROR_INIT;
     char *path = vt_path_join(named->state_dir, file);
-    enum vt_code code = VT_OK;
-    if (strlen(path) >= sizeof address.sun_path) {
-        code = vt_fail(err, VT_EINVAL, OP, "the path %s is too long for a socket", path);
-    } else {
-        strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-        *fd = socket(AF_UNIX, SOCK_STREAM, 0);
-        code = *fd < 0 ? vt_fail_sys(err, errno, OP, "cannot make a socket")
-                       : connect_at_once(*fd, &address, named, err);
-    }
+    *fd = vt_socket_connect(path, OP, &own);
+    if (*fd >= 0)
+        fcntl(*fd, F_SETFL, 0); /* keys wait for the guest to read them */
     vt_free(path);
-    return code;
+    return vt_error_copy(err, &own);
 }
 
 static enum vt_code open_log(const struct vt_named *named, struct vt_console_line *line,

@@ -10,6 +10,7 @@
 #include "core/fs.h"
 #include "vz/config.h"
 #include "vz/refuse.h"
+#include "vz/reply.h"
 #include "vz/request.h"
 
 #define HEAD "\"cpus\": 2, \"memory\": 1073741824, "
@@ -263,6 +264,28 @@ static void assert_refused(enum vt_apple_feature feature, const struct vt_apple_
     vtz_failure_clear(&failure);
 }
 
+static void test_failures_are_told_in_bounds(void **state)
+{
+    struct vtz_failure chain[VTZ_UNDERLYING_MAX + 3] = {{.message = NULL}};
+    const size_t n = sizeof chain / sizeof *chain;
+    (void)state;
+    for (size_t i = 0; i < n; i++) {
+        vtz_fail(&chain[i], VTZ_INTERNAL, "a\x1b[2J %zu", i);
+        assert_null(strchr(chain[i].message, '\x1b')); /* nothing that moves a terminal */
+        chain[i].underlying = i + 1 < n ? &chain[i + 1] : NULL;
+    }
+    json_t *reply = vtz_reply_failed(NULL, &chain[0], VTZ_NONE);
+    size_t depth = 0;
+    for (const json_t *e = json_object_get(reply, "error"); e; e = json_object_get(e, "underlying"))
+        depth++;
+    assert_int_equal(depth, VTZ_UNDERLYING_MAX + 1);
+    json_decref(reply);
+    for (size_t i = 0; i < n; i++) {
+        chain[i].underlying = NULL;
+        vtz_failure_clear(&chain[i]);
+    }
+}
+
 /* Every feature of the catalogue, on hosts that lack it and on one that has it. */
 static void test_refusals_are_the_catalogues(void **state)
 {
@@ -295,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_too_long_for_a_socket),
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_password_file),
+        cmocka_unit_test(test_failures_are_told_in_bounds),
         cmocka_unit_test(test_refusals_are_the_catalogues),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

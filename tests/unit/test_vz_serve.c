@@ -228,7 +228,10 @@ static void test_failed_create_leaves_nothing(void **state)
         close(typist);
     }
     struct vt_buf said = VT_BUF_INIT;
+    struct stat st;
     snprintf(console, sizeof console, "%s/c", h->dir);
+    assert_int_equal(stat(console, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(vt_read_file(console, 100, &said, NULL), VT_OK);
     assert_string_equal(vt_buf_str(&said), "up\ntyped");
     vt_buf_free(&said);

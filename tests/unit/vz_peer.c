@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -131,6 +132,7 @@ int setup(void **state)
         char words[4][96] = {"vmtest-vz", "--tie"};
         char *argv[] = {words[0], words[1], words[2], h->socket, NULL};
         crash_for_good();
+        umask(0); /* modes are those that the helper asks for */
         close(tie[0]);
         snprintf(words[2], sizeof words[2], "%d", tie[1]);
         exit(vtz_main(4, argv, &vz_test_backend));

@@ -63,24 +63,15 @@ static const struct key share_keys[] = {KEY(vt_share, name, TEXT), KEY(vt_share,
     }
 
 static const struct key config_keys[] = {
-    KEY(vt_vm_config, name, TEXT),
-    KEY(vt_vm_config, driver, TEXT),
-    KEY(vt_vm_config, image, IMAGE),
-    KEY(vt_vm_config, memory, SIZE),
-    KEY(vt_vm_config, cpus, COUNT),
-    KEY(vt_vm_config, accel, TEXT),
-    KEY(vt_vm_config, channel, TEXT),
-    LIST_KEY(forward, vt_forward, forward_keys),
-    LIST_KEY(disk, vt_disk, disk_keys),
-    LIST_KEY(nic, vt_nic, nic_keys),
-    LIST_KEY(share, vt_share, share_keys),
-    KEY(vt_vm_config, screen, FLAG),
-    KEY(vt_vm_config, vnc, FLAG),
-    KEY(vt_vm_config, sim, OBJECT),
-    KEY(vt_vm_config, ssh, OBJECT),
-    KEY(vt_vm_config, tart, OBJECT),
-    KEY(vt_vm_config, vz, OBJECT),
-    END,
+    KEY(vt_vm_config, name, TEXT),         KEY(vt_vm_config, driver, TEXT),
+    KEY(vt_vm_config, image, IMAGE),       KEY(vt_vm_config, memory, SIZE),
+    KEY(vt_vm_config, cpus, COUNT),        KEY(vt_vm_config, accel, TEXT),
+    KEY(vt_vm_config, channel, TEXT),      LIST_KEY(forward, vt_forward, forward_keys),
+    LIST_KEY(disk, vt_disk, disk_keys),    LIST_KEY(nic, vt_nic, nic_keys),
+    LIST_KEY(share, vt_share, share_keys), KEY(vt_vm_config, screen, FLAG),
+    KEY(vt_vm_config, vnc, FLAG),          KEY(vt_vm_config, sim, OBJECT),
+    KEY(vt_vm_config, ssh, OBJECT),        KEY(vt_vm_config, tart, OBJECT),
+    KEY(vt_vm_config, vz, OBJECT),         END,
 };
 
 /* jansson iterates over objects it will not change, and counts references to values that nobody

@@ -374,13 +374,20 @@ def test_options_of_its_own():
         passes(home, HEAD + """
 function testIt()
   local vm <close> = vmtest.vm { driver = "vz", image = "small", disks = { { name = "d", size = "4M" } },
-    vz = { clipboard = true, screen = "1280x800", vmnet = { mode = "shared", subnet = "10.77.0.0/24" },
+    vz = { clipboard = true, vmnet = { mode = "shared", subnet = "10.77.0.0/24" },
       disk_sync = "none" } }
   vm:write("/root/f", "kept")
   vm:snapshot("one")
   vm:sh("rm /root/f")
   vm:restore("one")
   lu.assertEquals(vm:read("/root/f"), "kept")
+end
+function testScreen() -- whose keyboard, by USB, the framework does not save
+  local vm <close> = vmtest.vm { driver = "vz", image = "small", vz = { screen = "1280x800" } }
+  lu.assertEquals(vm:exec("echo hello").stdout, "hello\\n")
+  local ok, err = pcall(vm.snapshot, vm, "refused")
+  lu.assertFalse(ok)
+  lu.assertStrContains(tostring(err), "USB input device")
 end
 """)
 

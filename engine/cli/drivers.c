@@ -35,6 +35,7 @@ static const char *const meanings[VT_CAP_COUNT_] = {
     [VT_CAP_DISKS] = "disks beside the image's own",
     [VT_CAP_NBD] = "disks of an NBD server",
     [VT_CAP_RESIZE] = "make a disk larger while the VM runs",
+    [VT_CAP_HOT_DISK] = "plug in disks while the VM runs",
     [VT_CAP_SHARES] = "folders of the host in the guest",
     [VT_CAP_HOT_SHARE] = "and while it runs",
     [VT_CAP_NAT] = "a network that reaches what the host reaches",

@@ -52,38 +52,45 @@ static enum vt_code check_machine(const struct vt_vm_config *c, const struct vt_
     return VT_OK;
 }
 
-static enum vt_code check_disk(const struct vt_vm_config *c, size_t i, struct vt_error *err)
+enum vt_code vt__vm_disk_check(const struct vt_vm_config *c, const struct vt_disk *d, size_t place,
+                               const char *op, struct vt_error *err)
 {
-    const struct vt_disk *d = &c->disks[i];
     if (!d->name || !vt_is_plain_name(d->name) || strlen(d->name) > SERIAL_MAX)
-        return vt_fail(err, VT_EINVAL, OP,
+        return vt_fail(err, VT_EINVAL, op,
                        "VM %s: disk %zu needs a plain name of at most %d characters", c->name,
-                       i + 1, SERIAL_MAX);
+                       place, SERIAL_MAX);
     if (!strcmp(d->name, "disk0"))
-        return vt_fail(err, VT_EINVAL, OP, "VM %s: \"disk0\" is the name of the image's own disk",
+        return vt_fail(err, VT_EINVAL, op, "VM %s: \"disk0\" is the name of the image's own disk",
                        c->name);
-    for (size_t k = 0; k < i; k++)
-        if (!strcmp(c->disks[k].name, d->name))
-            return vt_fail(err, VT_EINVAL, OP, "VM %s: two disks are called \"%s\"", c->name,
-                           d->name);
     if (!!d->size + !!d->path + !!d->url != 1)
-        return vt_fail(err, VT_EINVAL, OP,
+        return vt_fail(err, VT_EINVAL, op,
                        "VM %s: disk \"%s\" needs exactly one of \"size\", \"path\" and \"url\"",
                        c->name, d->name);
     if (d->size % 512 || (d->size && d->read_only) || (d->size && d->direct))
-        return vt_fail(err, VT_EINVAL, OP,
+        return vt_fail(err, VT_EINVAL, op,
                        "VM %s: disk \"%s\": a new disk has a size that is a multiple of 512 bytes, "
                        "and is neither \"read_only\" nor \"direct\"",
                        c->name, d->name);
     if (d->path && d->path[0] != '/')
-        return vt_fail(err, VT_EINVAL, OP, "VM %s: disk \"%s\": \"%s\" is no absolute path",
+        return vt_fail(err, VT_EINVAL, op, "VM %s: disk \"%s\": \"%s\" is no absolute path",
                        c->name, d->name, d->path);
     static const char *const formats[] = {"raw", "qcow2"};
     if (d->format && (!d->path || !is_one_of(d->format, formats, 2)))
-        return vt_fail(err, VT_EINVAL, OP,
+        return vt_fail(err, VT_EINVAL, op,
                        "VM %s: disk \"%s\": \"format\" is \"raw\" or \"qcow2\", of a \"path\"",
                        c->name, d->name);
     return VT_OK;
+}
+
+static enum vt_code check_disk(const struct vt_vm_config *c, size_t i, struct vt_error *err)
+{
+    const struct vt_disk *d = &c->disks[i];
+    enum vt_code code = vt__vm_disk_check(c, d, i + 1, OP, err);
+    for (size_t k = 0; !code && k < i; k++)
+        if (!strcmp(c->disks[k].name, d->name))
+            code =
+                vt_fail(err, VT_EINVAL, OP, "VM %s: two disks are called \"%s\"", c->name, d->name);
+    return code;
 }
 
 /* Six pairs of hexadecimal digits; the first byte's lowest bit would make it a multicast address.

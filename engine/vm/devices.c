@@ -16,6 +16,7 @@ struct device_op {
     const char *path;          /* screenshot */
     const char *const *chords; /* keys */
     const struct vt_share *share;
+    const struct vt_disk *disk;
     const char *name;
     uint64_t size;
 };
@@ -41,6 +42,8 @@ CLASS(keys_class, "vm.send_keys");
 CLASS(share_class, "vm.share");
 CLASS(unshare_class, "vm.unshare");
 CLASS(resize_class, "vm.resize_disk");
+CLASS(attach_disk_class, "vm.attach_disk");
+CLASS(detach_disk_class, "vm.detach_disk");
 
 static void call(void *instance, struct vt_op *op, void *user)
 {
@@ -54,6 +57,10 @@ static void call(void *instance, struct vt_op *op, void *user)
         driver->share(instance, d->share, op);
     else if (d->base.op.cls == &unshare_class)
         driver->unshare(instance, d->name, op);
+    else if (d->base.op.cls == &attach_disk_class)
+        driver->attach_disk(instance, d->disk, op);
+    else if (d->base.op.cls == &detach_disk_class)
+        driver->detach_disk(instance, d->name, op);
     else
         driver->resize_disk(instance, d->name, d->size, op);
 }
@@ -74,6 +81,7 @@ static struct vt_op *begin(struct vt_vm *vm, const struct vt_op_class *cls, enum
     d->path = args->path;
     d->chords = args->chords;
     d->share = args->share;
+    d->disk = args->disk;
     d->name = args->name;
     d->size = args->size;
     self->ended = device_ended;
@@ -81,6 +89,7 @@ static struct vt_op *begin(struct vt_vm *vm, const struct vt_op_class *cls, enum
     d->path = d->name = NULL;
     d->chords = NULL;
     d->share = NULL;
+    d->disk = NULL;
     return &self->op;
 }
 
@@ -205,4 +214,59 @@ struct vt_op *vt_vm_resize_disk(struct vt_vm *vm, const char *name, uint64_t siz
         return NULL;
     }
     return begin(vm, &resize_class, VT_CAP_RESIZE, &args, done, user, err);
+}
+
+static bool is_configured(const struct vt_vm_config *c, const char *name)
+{
+    size_t i = 0;
+    while (i < c->disk_count && strcmp(c->disks[i].name, name) != 0)
+        i++;
+    return i < c->disk_count || !strcmp(name, "disk0");
+}
+
+static enum vt_code check_attached(const struct vt_vm *vm, const struct vt_disk *disk,
+                                   struct vt_error *err)
+{
+    const char *op = attach_disk_class.name, *name = vm->config.name;
+    if (!disk)
+        return vt_fail(err, VT_EINVAL, op, "VM %s: no disk is named", name);
+    if (disk->url) {
+        vt_fail(err, VT_EUNSUPPORTED, op,
+                "VM %s: a server's disk (\"url\") is plugged into no VM that runs", name);
+        vt_hint(err, "name it in the VM's configuration");
+        return VT_EUNSUPPORTED;
+    }
+    if (vt__vm_disk_check(&vm->config, disk, 1, op, err))
+        return VT_EINVAL;
+    if (is_configured(&vm->config, disk->name))
+        return vt_fail(err, VT_EBUSY, op, "VM %s has a disk \"%s\" already", name, disk->name);
+    return VT_OK;
+}
+
+struct vt_op *vt_vm_attach_disk(struct vt_vm *vm, const struct vt_disk *disk, vt_op_fn done,
+                                void *user, struct vt_error *err)
+{
+    const struct device_op args = {.disk = disk};
+    if (!vt_vm_supports(vm, VT_CAP_HOT_DISK, err) || check_attached(vm, disk, err))
+        return NULL;
+    return begin(vm, &attach_disk_class, VT_CAP_HOT_DISK, &args, done, user, err);
+}
+
+struct vt_op *vt_vm_detach_disk(struct vt_vm *vm, const char *name, vt_op_fn done, void *user,
+                                struct vt_error *err)
+{
+    const struct device_op args = {.name = name};
+    const char *op = detach_disk_class.name;
+    if (!vt_vm_supports(vm, VT_CAP_HOT_DISK, err))
+        return NULL;
+    if (!name)
+        vt_fail(err, VT_EINVAL, op, "the disk to take out needs a name");
+    else if (is_configured(&vm->config, name))
+        vt_fail(err, VT_EUNSUPPORTED, op,
+                "VM %s: the disk \"%s\" is part of its configuration: it is there as long as the "
+                "VM runs",
+                vm->config.name, name);
+    else
+        return begin(vm, &detach_disk_class, VT_CAP_HOT_DISK, &args, done, user, err);
+    return NULL;
 }

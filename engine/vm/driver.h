@@ -90,6 +90,9 @@ struct vt_driver {
     void (*share)(void *instance, const struct vt_share *share, struct vt_op *op);
     void (*unshare)(void *instance, const char *name, struct vt_op *op);
     void (*resize_disk)(void *instance, const char *name, uint64_t size, struct vt_op *op);
+    /* Of a checked disk that has a size or a path, whose name none of the configuration's has. */
+    void (*attach_disk)(void *instance, const struct vt_disk *disk, struct vt_op *op);
+    void (*detach_disk)(void *instance, const char *name, struct vt_op *op);
 
     /* Takes up what runs in state_dir; ends op, after telling vt_vm_attached(). */
     void (*attach)(void *instance, struct vt_op *op);

@@ -78,6 +78,9 @@ void vt__vm_add_console(const struct vt_vm *vm, struct vt_error *why);
 /* check.c: VT_EINVAL says what is wrong. */
 enum vt_code vt__vm_unsupported(const struct vt_vm_config *config, const struct vt_driver *driver,
                                 enum vt_capability cap, const char *op, struct vt_error *err);
+/* One disk by itself; `place`: its number from 1 on, where it has no name. */
+enum vt_code vt__vm_disk_check(const struct vt_vm_config *config, const struct vt_disk *disk,
+                               size_t place, const char *op, struct vt_error *err);
 enum vt_code vt__vm_config_check(const struct vt_vm_config *config, const struct vt_driver *driver,
                                  struct vt_error *err);
 

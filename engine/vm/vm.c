@@ -38,6 +38,7 @@ static const char *const capability_names[VT_CAP_COUNT_] = {
     [VT_CAP_DISKS] = "disks",
     [VT_CAP_NBD] = "nbd",
     [VT_CAP_RESIZE] = "resize_disk",
+    [VT_CAP_HOT_DISK] = "hot_disk",
     [VT_CAP_SHARES] = "shares",
     [VT_CAP_HOT_SHARE] = "hot_share",
     [VT_CAP_NAT] = "nat",

@@ -141,6 +141,33 @@ static int vm_resize_disk(lua_State *L)
     return vtl_act_wait(L, vt_vm_resize_disk(v->vm, name, size, vtl_on_op, t, &err), &err);
 }
 
+/* vm_attach_disk(vm, name, bytes or 0, absolute path or nil, format or nil, read_only, direct) */
+static int vm_attach_disk(lua_State *L)
+{
+    struct vtl_vm *v = vtl_check_vm(L, 1, "vm.attach_disk");
+    struct vt_disk disk = {.name = luaL_checkstring(L, 2),
+                           .size = (uint64_t)luaL_checkinteger(L, 3),
+                           .path = luaL_optstring(L, 4, NULL),
+                           .format = luaL_optstring(L, 5, NULL),
+                           .read_only = lua_toboolean(L, 6),
+                           .direct = lua_toboolean(L, 7)};
+    struct vt_error err = VT_ERROR_INIT;
+    struct vtl_task *t = vtl_enter(L, "vm.attach_disk");
+    vtl_act_begin(L, "attach_disk", disk.name, false);
+    return vtl_act_wait(L, vt_vm_attach_disk(v->vm, &disk, vtl_on_op, t, &err), &err);
+}
+
+/* vm_detach_disk(vm, name) */
+static int vm_detach_disk(lua_State *L)
+{
+    struct vtl_vm *v = vtl_check_vm(L, 1, "vm.detach_disk");
+    const char *name = luaL_checkstring(L, 2);
+    struct vt_error err = VT_ERROR_INIT;
+    struct vtl_task *t = vtl_enter(L, "vm.detach_disk");
+    vtl_act_begin(L, "detach_disk", name, false);
+    return vtl_act_wait(L, vt_vm_detach_disk(v->vm, name, vtl_on_op, t, &err), &err);
+}
+
 /* vm_note(vm, what, text or nil, seconds, error's message or nil): tells of what the face did */
 static int vm_note(lua_State *L)
 {
@@ -166,6 +193,8 @@ void vtl_bind_devices(lua_State *L)
                                          {"vm_share", vm_share},
                                          {"vm_unshare", vm_unshare},
                                          {"vm_resize_disk", vm_resize_disk},
+                                         {"vm_attach_disk", vm_attach_disk},
+                                         {"vm_detach_disk", vm_detach_disk},
                                          {"vm_note", vm_note},
                                          {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);

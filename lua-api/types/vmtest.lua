@@ -46,6 +46,14 @@
 ---@field read_only? boolean
 ---@field direct? boolean it is written to itself
 
+---@class vmtest.AttachedDisk
+---@field name string
+---@field size? vmtest.Size a new, empty disk
+---@field path? string an existing file
+---@field format? "raw"|"qcow2" of `path`, default "raw"
+---@field read_only? boolean
+---@field direct? boolean `path` is written to itself
+
 ---@class vmtest.Nic
 ---@field kind? "nat"|"isolated"|"bridged" default "nat"
 ---@field network? string name of the isolated network, or the host's bridge
@@ -539,7 +547,17 @@ function VM:mount_share(name, path) end
 ---@return vmtest.VM
 function VM:resize_disk(name, size) end
 
----@param what "start"|"stop"|"kill"|"pause"|"reset"|"console"|"console_write"|"exec"|"files"|"snapshot"|"copy"|"screenshot"|"keys"|"vnc"|"disks"|"nbd"|"resize_disk"|"shares"|"hot_share"|"nat"|"forward"|"isolated"|"bridged"|"no_network"
+---Plugs a disk into the running guest.
+---@param options vmtest.AttachedDisk
+---@return vmtest.VM
+function VM:attach_disk(options) end
+
+---Takes one out.
+---@param name string
+---@return vmtest.VM
+function VM:detach_disk(name) end
+
+---@param what "start"|"stop"|"kill"|"pause"|"reset"|"console"|"console_write"|"exec"|"files"|"snapshot"|"copy"|"screenshot"|"keys"|"vnc"|"disks"|"nbd"|"resize_disk"|"hot_disk"|"shares"|"hot_share"|"nat"|"forward"|"isolated"|"bridged"|"no_network"
 ---@return boolean
 ---@return string? why_not
 function VM:supports(what) end

@@ -82,6 +82,19 @@ local disk_spec = {
 }
 local check_disks = objects("disks", "disks: {name = …, size = …}", disk_spec, { "name" })
 
+local attached_spec = {
+  name = text, size = "limit", path = path_of, format = M.choice("raw", "qcow2"), read_only = "boolean",
+  direct = "boolean",
+}
+
+-- One disk, as vm:attach_disk takes it.
+function M.attached_disk(op, value)
+  local disk = options.check(op, attached_spec, value)
+  if not disk.name then options.invalid(op, "a disk needs a 'name'") end
+  if not disk.size == not disk.path then options.invalid(op, "a disk needs either a 'size' or a 'path'") end
+  return disk
+end
+
 local share_spec = { name = text, path = path_of, read_only = "boolean" }
 local check_shares = objects("shares", "shares: {name = …, path = …}", share_spec, { "name", "path" })
 

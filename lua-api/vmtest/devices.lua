@@ -146,4 +146,16 @@ function VM:resize_disk(name, size)
   return self
 end
 
+function VM:attach_disk(opts)
+  local disk = config.attached_disk("vm.attach_disk", opts)
+  raw.vm_attach_disk(self, disk.name, disk.size or 0, disk.path, disk.format, disk.read_only or false,
+    disk.direct or false)
+  return self
+end
+
+function VM:detach_disk(name)
+  raw.vm_detach_disk(self, check_name("vm.detach_disk", name, "disk"))
+  return self
+end
+
 return VM

@@ -15,6 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 VMTEST = os.environ["VMTEST_PROGRAM"]
 IMAGE = "small"
 IMAGE_WITH = {"qga": "small-qga"}  # channels that it does not have
+USB_IMAGE = "small-generic"  # the small one's kernel knows no USB
 TART_IMAGE = "small-disk"
 STANDIN = HERE.parent / "standin"
 
@@ -32,21 +33,21 @@ def channels(image):
     return [way["channel"] for way in json.loads(shown.stdout)["ways_in"]]
 
 
-def qemu(channel):
+def qemu(channel, image=None):
     if not shutil.which("qemu-system-" + os.uname().machine):
         skip("there is no QEMU")
-    image = IMAGE_WITH.get(channel, IMAGE)
+    image = image or IMAGE_WITH.get(channel, IMAGE)
     if channel not in channels(image):
         skip(f"the image \"{image}\" has no channel \"{channel}\"")
     return {"CONTRACT_DRIVER": "qemu", "CONTRACT_CHANNEL": channel, "CONTRACT_IMAGE": image}
 
 
-def vz():
+def vz(suite):
     """VMs of the vz driver on the fake framework, whose guest is a real one, by QEMU."""
     helper = os.environ.get("VMTEST_VZ", "")
     if not os.access(helper, os.X_OK):
         skip("the fake framework was not built (it needs GNUstep)")
-    target = qemu("agent") | {"CONTRACT_DRIVER": "vz"}
+    target = qemu("agent", USB_IMAGE if suite == "hot_disks" else None) | {"CONTRACT_DRIVER": "vz"}
     os.environ["VMTEST_FAKE_VZ_GUEST"] = "qemu"
     return target
 
@@ -123,7 +124,7 @@ def main():
         elif target == "tart":
             environment = tart(folder)
         elif target == "vz":
-            environment = vz()
+            environment = vz(suite)
         else:
             environment = qemu(target.removeprefix("qemu-"))
         return run(suite, environment, folder)

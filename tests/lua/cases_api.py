@@ -80,7 +80,7 @@ def test_options_are_documented(b):
                      'restore("x", { x_ = 1 })', "snapshots { x_ = 1 }", "clone { x_ = 1 }",
                      "enroll { x_ = 1 }", "preferences_snapshot { x_ = 1 }",
                      'assert_managed("a", "b", 1, { x_ = 1 })',
-                     "share { x_ = 1 }", 'console():expect("x", 1, { x_ = 1 })', "reboot { x_ = 1 }", "wait_stopped { x_ = 1 }")]
+                     "share { x_ = 1 }", "attach_disk { x_ = 1 }", 'console():expect("x", 1, { x_ = 1 })', "reboot { x_ = 1 }", "wait_stopped { x_ = 1 }")]
     body = "".join(f"  show(function() {call} end)\n" for call in calls)
     r = b.run(HEAD + """
 local function show(f) local _, err = pcall(f) print(err.hint) end

@@ -244,7 +244,8 @@ def test_what_a_vm_cannot_do(b):
     r = b.run(SIM + """
 TestA = vmtest.class { vm = sim(), reset = "class" }
 local calls = { screenshot = {}, send_keys = { "a", "ctrl-alt-f1" }, type = { "x" },
-  share = { { name = "a", path = "/" } }, unshare = { "a" }, resize_disk = { "disk0", "2G" } }
+  share = { { name = "a", path = "/" } }, unshare = { "a" }, resize_disk = { "disk0", "2G" },
+  attach_disk = { { name = "a", size = "1M" } }, detach_disk = { "a" } }
 for name, args in pairs(calls) do
   TestA["test_" .. name] = function(self)
     local ok, err = pcall(self.vm[name], self.vm, table.unpack(args))
@@ -271,6 +272,10 @@ def test_wrong_arguments(b):
         "vm:share { name = 'a' }": "a share needs a 'path'",
         "vm:share { nam = 'a' }": "did you mean 'name'?", "vm:unshare()": "the name of a share",
         "vm:mount_share('a', 'b')": "absolute path", "vm:resize_disk('a', 'b')": "is no size",
+        "vm:attach_disk { size = '1M' }": "a disk needs a 'name'", "vm:detach_disk('')": "the name of a disk",
+        "vm:attach_disk { name = 'a' }": "either a 'size' or a 'path'",
+        "vm:attach_disk { name = 'a', size = '1M', path = '/a' }": "either a 'size' or a 'path'",
+        "vm:attach_disk { name = 'a', path = '/a', format = 'vhd' }": "raw",
         "vm:resize_disk(nil, 1)": "the name of a disk", "vm:console():expect()": "is to be a string",
         "vm:console():expect('')": "not to be empty", "vm:console():expect('(')": "no Lua pattern",
         "vm:console():expect('x', 'y')": "is no duration",
@@ -295,7 +300,7 @@ function testA()
   local vm = vmtest.vm { driver = "sim" }
   local names = 0
   for _, name in ipairs { "start", "stop", "kill", "pause", "reset", "console", "console_write", "exec", "files",
-      "snapshot", "screenshot", "keys", "vnc", "disks", "nbd", "resize_disk", "shares", "hot_share", "nat", "forward",
+      "snapshot", "screenshot", "keys", "vnc", "disks", "nbd", "resize_disk", "hot_disk", "shares", "hot_share", "nat", "forward",
       "isolated", "bridged", "no_network" } do
     local can, why = vm:supports(name)
     lu.assertEquals(type(can), "boolean")

@@ -163,7 +163,7 @@ function testAll()
     wait_until = { { cmd = "x" } }, snapshot = { "x" }, restore = { "x" }, snapshots = {},
     remove_snapshot = { "x" }, clone = {}, screenshot = {}, send_keys = { "a" }, type = { "a" },
     console = {}, share = { { name = "a", path = "/" } }, unshare = { "a" }, mount_share = { "a", "/b" },
-    resize_disk = { "a", "1G" }, enroll = {}, device = {}, assert_managed = { "a", "b" },
+    resize_disk = { "a", "1G" }, attach_disk = { { name = "a", size = "1M" } }, detach_disk = { "a" }, enroll = {}, device = {}, assert_managed = { "a", "b" },
     assert_not_managed = { "a" }, assert_profile_installed = { "a" },
     assert_profile_not_installed = { "a" }, assert_effective = { "a" }, preferences_snapshot = {},
     assert_preferences_as = { {} } }

@@ -4,8 +4,9 @@
 #include "core/fs.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "driver/qemu/hot_disk.h"
+#include "driver/qemu/hot_share.h"
 #include "driver/qemu/instance.h"
-#include "driver/qemu/slots.h"
 
 #define OP "vm.attach"
 #define GREETING_S 3.0 /* QEMU greets at once, unless another connection is being served */
@@ -52,7 +53,8 @@ static void read_facts(struct vt_qemu *q)
         }
         q->memory_private = vt_json_bool(facts, "memory_shared_with_snapshot", false);
         vt_qemu_forwards_restore(q, json_object_get(facts, "forwards"));
-        vt_qemu_slots_restore(q, facts);
+        vt_qemu_hot_shares_restore(q, facts);
+        vt_qemu_hot_disks_restore(q, facts);
     }
     json_decref(facts);
     vt_free(path);

@@ -52,16 +52,19 @@ static void add(char ***layers, size_t *count, char *path)
     (*layers)[(*count)++] = path;
 }
 
+enum vt_code vt_qemu_disk_make_layer(const struct vt_qemu_disk *disk, size_t i,
+                                     struct vt_error *err)
+{
+    const char *below = i ? disk->layers[i - 1] : disk->base_path;
+    return vt_qcow2_overlay(disk->layers[i], below, i ? "qcow2" : disk->base_format, 0, err);
+}
+
 enum vt_code vt_qemu_disk_push(struct vt_qemu_disk *disk, const char *folder, struct vt_error *err)
 {
-    const char *below = disk->count ? disk->layers[disk->count - 1] : disk->base_path;
-    const char *format = disk->count ? "qcow2" : disk->base_format;
-    char *path = vt_qemu_disk_next(disk, folder);
-    enum vt_code code = vt_qcow2_overlay(path, below, format, 0, err);
+    add(&disk->layers, &disk->count, vt_qemu_disk_next(disk, folder));
+    enum vt_code code = vt_qemu_disk_make_layer(disk, disk->count - 1, err);
     if (code)
-        vt_free(path);
-    else
-        add(&disk->layers, &disk->count, path);
+        vt_free(disk->layers[--disk->count]);
     return code;
 }
 
@@ -130,7 +133,7 @@ static void base_name(const struct vt_qemu_disk *disk, char out[VT_QEMU_NODE_MAX
     snprintf(out, VT_QEMU_NODE_MAX, "%s-base", disk->id);
 }
 
-static json_t *base_node(const struct vt_qemu_disk *disk)
+json_t *vt_qemu_disk_base(const struct vt_qemu_disk *disk)
 {
     char name[VT_QEMU_NODE_MAX];
     base_name(disk, name);
@@ -174,7 +177,7 @@ static void add_node(struct vt_args *args, json_t *node)
 void vt_qemu_disk_argv(struct vt_args *args, const struct vt_qemu_disk *disk)
 {
     if (disk->base_path)
-        add_node(args, base_node(disk));
+        add_node(args, vt_qemu_disk_base(disk));
     for (size_t i = 0; i < disk->count; i++)
         add_node(args, vt_qemu_disk_layer(disk, i));
 }

@@ -49,7 +49,13 @@ char *vt_qemu_disk_next(struct vt_qemu_disk *disk, const char *folder);
 /* Name of the node of the last layer. */
 void vt_qemu_disk_top(const struct vt_qemu_disk *disk, char out[VT_QEMU_NODE_MAX]);
 
-/* Options of layer i (0: the lowest) for blockdev-add. A new reference. */
+/* Makes the file of layer i, empty, for a layer that was named before it is there. */
+enum vt_code vt_qemu_disk_make_layer(const struct vt_qemu_disk *disk, size_t i,
+                                     struct vt_error *err);
+
+/* Options of what lies beneath, and of layer i (0: the lowest), for blockdev-add. A new reference.
+ */
+json_t *vt_qemu_disk_base(const struct vt_qemu_disk *disk);
 json_t *vt_qemu_disk_layer(const struct vt_qemu_disk *disk, size_t i);
 
 /* Appends -blockdev for everything of it. */

@@ -213,8 +213,7 @@ static const struct vt_qemu_disk *find_layers(const struct vt_qemu_disk *disks, 
     return NULL;
 }
 
-/* A read-only or direct disk, or, for a QEMU whose guest never runs, something in its place. */
-static void add_node(struct vt_args *args, const struct vt_disk *d, const char *id, bool dry)
+json_t *vt_qemu_extra_blockdev(const struct vt_disk *d, const char *id)
 {
     json_t *file = d->url ? server_node(d->url)
                           : json_pack("{s:s, s:s}", "driver", "file", "filename", d->path);
@@ -225,11 +224,15 @@ static void add_node(struct vt_args *args, const struct vt_disk *d, const char *
                   id, "read-only", d->read_only, "discard", "unmap", "file", file);
     if (!d->read_only)
         json_object_set_new(node, "detect-zeroes", json_string("unmap"));
-    if (dry) {
-        json_decref(node);
-        node = json_pack("{s:s, s:s, s:b}", "driver", "null-co", "node-name", id, "read-only",
-                         d->read_only);
-    }
+    return node;
+}
+
+/* A read-only or direct disk, or, for a QEMU whose guest never runs, something in its place. */
+static void add_node(struct vt_args *args, const struct vt_disk *d, const char *id, bool dry)
+{
+    json_t *node = dry ? json_pack("{s:s, s:s, s:b}", "driver", "null-co", "node-name", id,
+                                   "read-only", d->read_only)
+                       : vt_qemu_extra_blockdev(d, id);
     char *text = json_dumps(node, JSON_COMPACT);
     vt_qemu_option(args, "-blockdev", text);
     free(text);

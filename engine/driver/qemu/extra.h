@@ -18,6 +18,9 @@ void vt_qemu_extra_prepare(struct vt_qemu *q, vt_qemu_step_fn done);
 /* Name of the node that the device of this disk is on; false where there is no such disk. */
 bool vt_qemu_extra_node(const struct vt_qemu *q, const char *name, char out[VT_QEMU_NODE_MAX]);
 
+/* BlockdevOptions of the node `id` on this path or URL itself. A new reference. */
+json_t *vt_qemu_extra_blockdev(const struct vt_disk *disk, const char *id);
+
 /* Where a disk without layers, of this node, is; "a disk" for any other node. */
 const char *vt_qemu_extra_path(const struct vt_qemu *q, const char *node);
 

@@ -8,6 +8,8 @@
 #include "core/socket.h"
 #include "core/sys.h"
 #include "driver/qemu/extra.h"
+#include "driver/qemu/hot_disk.h"
+#include "driver/qemu/hot_share.h"
 #include "driver/qemu/net.h"
 #include "driver/qemu/save.h"
 #include "driver/qemu/screen.h"
@@ -228,9 +230,10 @@ static void info(void *instance, json_t *facts)
     if (q->disk_count && q->disks[0].count)
         set_text(facts, "overlay", q->disks[0].layers[q->disks[0].count - 1]);
     vt_qemu_extra_info(q, facts);
+    vt_qemu_hot_disks_info(q, facts);
     vt_qemu_net_info(q, facts);
     vt_qemu_shares_info(q, facts);
-    vt_qemu_slots_info(q, facts);
+    vt_qemu_hot_shares_info(q, facts);
     vt_qemu_ports_info(q, facts);
     if (!q->process)
         return;
@@ -270,6 +273,7 @@ const struct vt_driver vt_qemu_driver = {
             [VT_CAP_DISKS] = {.can = VT_YES},
             [VT_CAP_NBD] = {.can = VT_YES},
             [VT_CAP_RESIZE] = {.can = VT_YES},
+            [VT_CAP_HOT_DISK] = {.can = VT_YES},
             [VT_CAP_SHARES] = {.can = VT_YES},
             [VT_CAP_HOT_SHARE] = {.can = VT_YES},
             [VT_CAP_ISOLATED] = {.can = VT_YES},
@@ -300,6 +304,8 @@ const struct vt_driver vt_qemu_driver = {
     .share = vt_qemu_share,
     .unshare = vt_qemu_unshare,
     .resize_disk = vt_qemu_resize_disk,
+    .attach_disk = vt_qemu_attach_disk,
+    .detach_disk = vt_qemu_detach_disk,
     .console_write = vt_qemu_console_write,
     .snapshot = vt_qemu_snapshot,
     .snapshot_check = vt_qemu_snapshot_check,

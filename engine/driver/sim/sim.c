@@ -453,6 +453,7 @@ const struct vt_driver vt_sim_driver = {
             [VT_CAP_DISKS] = {VT_NO, NO_DEVICES},
             [VT_CAP_NBD] = {VT_NO, NO_DEVICES},
             [VT_CAP_RESIZE] = {VT_NO, NO_DEVICES},
+            [VT_CAP_HOT_DISK] = {VT_NO, NO_DEVICES},
             [VT_CAP_SHARES] = {VT_NO, NO_DEVICES},
             [VT_CAP_HOT_SHARE] = {VT_NO, NO_DEVICES},
             [VT_CAP_NAT] = {VT_NO, NO_NETWORK},

@@ -223,6 +223,7 @@ const struct vt_driver vt_ssh_driver = {
             [VT_CAP_DISKS] = {VT_NO, "its disks are its own"},
             [VT_CAP_NBD] = {VT_NO, "its disks are its own"},
             [VT_CAP_RESIZE] = {VT_NO, "its disks are its own"},
+            [VT_CAP_HOT_DISK] = {VT_NO, "its disks are its own"},
             [VT_CAP_SHARES] = {VT_NO, "no folder is shared by ssh; vm:put() and vm:get() copy"},
             [VT_CAP_HOT_SHARE] = {VT_NO, "no folder is shared by ssh; vm:put() and vm:get() copy"},
             [VT_CAP_NAT] = {VT_NO, NO_NETWORK},

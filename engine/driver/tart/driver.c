@@ -256,6 +256,7 @@ const struct vt_driver vt_tart_driver = {
             [VT_CAP_DISKS] = {VT_NO, NO_DISKS},
             [VT_CAP_NBD] = {VT_NO, NO_DISKS},
             [VT_CAP_RESIZE] = {VT_NO, NO_DISKS},
+            [VT_CAP_HOT_DISK] = {VT_NO, "tart plugs no disk into a VM that runs"},
             [VT_CAP_SHARES] = {.can = VT_YES},
             [VT_CAP_HOT_SHARE] = {VT_NO, "tart takes shares at a VM's start alone"},
             [VT_CAP_NAT] = {.can = VT_YES},

@@ -1,5 +1,6 @@
 /* Restarting: the framework has no reset and tells of no restart, so the VM is stopped hard, or
  * powers off, and is started again in the same helper. */
+#include "driver/vz/hot_disk.h"
 #include "driver/vz/instance.h"
 #include "driver/vz/machine.h"
 
@@ -24,6 +25,7 @@ static void on_started(const json_t *reply, const struct vt_error *why, void *us
             vt_op_fail(op, why);
         return;
     }
+    vt_vz_hot_disks_again(vz);
     if (op)
         vt_op_succeed(op, NULL);
     vt_vm_restarted(vz->vm);

@@ -3,6 +3,7 @@
 
 #include "core/json.h"
 #include "driver/vz/host.h"
+#include "driver/vz/hot_disk.h"
 #include "driver/vz/instance.h"
 
 #define OP "vm.attach"
@@ -68,6 +69,7 @@ static void on_host(const json_t *reply, const struct vt_error *failed, void *us
         return;
     }
     vt_vz_host_take(vz, reply);
+    vt_vz_hot_disks_restore(vz);
     vt_monitor_request(vz->client, "validate_save", NULL, on_validated, vz);
 }
 

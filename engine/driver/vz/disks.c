@@ -19,18 +19,18 @@
 
 /* --- which there are --- */
 
-static enum vt_code check_disk(const struct vt_vm_config *c, const struct vt_disk *d,
-                               struct vt_error *err)
+enum vt_code vt_vz_disk_check(const struct vt_vm_config *c, const struct vt_disk *d, const char *op,
+                              struct vt_error *err)
 {
     if (d->format && !strcmp(d->format, "qcow2")) {
-        vt_fail(err, VT_EUNSUPPORTED, OP,
+        vt_fail(err, VT_EUNSUPPORTED, op,
                 "VM %s: disk \"%s\": the Virtualization framework reads no qcow2", c->name,
                 d->name);
         vt_hint(err, "qemu-img convert -O raw makes a disk that it reads");
         return VT_EUNSUPPORTED;
     }
     if (d->url && !d->read_only && !d->direct) {
-        vt_fail(err, VT_EUNSUPPORTED, OP,
+        vt_fail(err, VT_EUNSUPPORTED, op,
                 "VM %s: disk \"%s\": the Virtualization framework has no overlays, so what the VM "
                 "writes to %s can be kept apart nowhere",
                 c->name, d->name, d->url);
@@ -53,7 +53,7 @@ enum vt_code vt_vz_disks_check(const struct vt_vm_config *config, struct vt_erro
         return VT_EUNSUPPORTED;
     }
     for (size_t i = 0; !code && i < config->disk_count; i++)
-        code = check_disk(config, &config->disks[i], err);
+        code = vt_vz_disk_check(config, &config->disks[i], OP, err);
     return code;
 }
 
@@ -185,6 +185,15 @@ static struct files *files_of(const struct vt_vz *vz)
 struct vt_op *vt_vz_disks_prepare(struct vt_vz *vz, vt_op_fn done, void *user)
 {
     return vt_work_run(vz->loop, run, files_of(vz), free_files, INFINITY, done, user);
+}
+
+struct vt_op *vt_vz_disks_make(struct vt_vz *vz, const char *from, const char *to, uint64_t size,
+                               vt_op_fn done, void *user)
+{
+    struct files *f = vt_calloc(1, sizeof *f);
+    add(f, vt_strdup(from), vt_strdup(to), size);
+    f->replace = true;
+    return vt_work_run(vz->loop, run, f, free_files, INFINITY, done, user);
 }
 
 /* The framework makes these variables itself, so that a VM that never ran has none. */

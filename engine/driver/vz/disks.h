@@ -13,6 +13,10 @@
 /* Refuses what this driver cannot do with the VM's disks. */
 enum vt_code vt_vz_disks_check(const struct vt_vm_config *config, struct vt_error *err);
 
+/* The same of one disk. */
+enum vt_code vt_vz_disk_check(const struct vt_vm_config *config, const struct vt_disk *disk,
+                              const char *op, struct vt_error *err);
+
 /* The name, in scratch_dir and in snapshots, of the file of this disk; NULL: the image's own.
  * vt_free() it. */
 char *vt_vz_disk_file(const struct vt_disk *disk);
@@ -22,6 +26,11 @@ bool vt_vz_disk_is_copied(const struct vt_disk *disk);
 
 /* On a thread: makes the files that are not there yet. Result: NULL. */
 struct vt_op *vt_vz_disks_prepare(struct vt_vz *vz, vt_op_fn done, void *user);
+
+/* On a thread: makes the file `to`, whatever is there: a copy of `from`, or (NULL) an empty one of
+ * this size. Result: NULL. */
+struct vt_op *vt_vz_disks_make(struct vt_vz *vz, const char *from, const char *to, uint64_t size,
+                               vt_op_fn done, void *user);
 
 /* On a thread: copies the VM's files into `dir`, or, all of them or none, back from there: those
  * that `files` (NULL: all of the VM's) names. Result: NULL. */

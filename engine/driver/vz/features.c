@@ -71,28 +71,40 @@ static enum vt_code ask_host(const struct vt_vm_config *config, const struct vt_
     return VT_EUNSUPPORTED;
 }
 
+static enum vt_code check(const struct vt_vm_config *config, const json_t *host,
+                          enum vt_apple_feature feature, const char *op, struct vt_error *err)
+{
+    const struct vt_apple_place place = {.host_version = vt_json_str(host, "os_version", NULL),
+                                         .arch = vt_json_str(host, "arch", NULL),
+                                         .guest_os = config->image->os,
+                                         .guest_version = config->image->os_version};
+    struct vt_error why = VT_ERROR_INIT;
+    if (vt_apple_supports(feature, &place, &why) == VT_OK)
+        return VT_OK;
+    vt_fail(err, why.code, op, "VM %s: %s", config->name, why.message);
+    if (why.hint[0])
+        vt_hint(err, "%s", why.hint);
+    return why.code;
+}
+
+enum vt_code vt_vz_hot_disk_check(const struct vt_vz *vz, struct vt_error *err)
+{
+    return check(vz->config, vz->host, VT_APPLE_USB_HOTPLUG, "vm.attach_disk", err);
+}
+
 enum vt_code vt_vz_features_check(const struct vt_vm_config *config,
                                   const struct vt_vz_options *options, const json_t *host,
                                   struct vt_error *err)
 {
     struct wanted wanted = {.of = {false}};
-    const struct vt_apple_place place = {.host_version = vt_json_str(host, "os_version", NULL),
-                                         .arch = vt_json_str(host, "arch", NULL),
-                                         .guest_os = config->image->os,
-                                         .guest_version = config->image->os_version};
+    enum vt_code code = VT_OK;
     add_boot(&wanted, config->image);
     for (size_t i = 0; i < config->disk_count; i++)
         add_disk(&wanted, &config->disks[i]);
     wanted.of[VT_APPLE_VIRTIOFS] = config->share_count > 0;
     add_options(&wanted, options, !strcmp(config->image->os, "macos"));
-    for (enum vt_apple_feature f = 0; f < VT_APPLE_FEATURE_COUNT_; f++) {
-        struct vt_error why = VT_ERROR_INIT;
-        if (!wanted.of[f] || vt_apple_supports(f, &place, &why) == VT_OK)
-            continue;
-        vt_fail(err, why.code, OP, "VM %s: %s", config->name, why.message);
-        if (why.hint[0])
-            vt_hint(err, "%s", why.hint);
-        return why.code;
-    }
-    return host ? ask_host(config, options, host, err) : VT_OK;
+    for (enum vt_apple_feature f = 0; !code && f < VT_APPLE_FEATURE_COUNT_; f++)
+        if (wanted.of[f])
+            code = check(config, host, f, OP, err);
+    return !code && host ? ask_host(config, options, host, err) : code;
 }

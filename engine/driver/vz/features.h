@@ -11,4 +11,7 @@ enum vt_code vt_vz_features_check(const struct vt_vm_config *config,
                                   const struct vt_vz_options *options, const json_t *host,
                                   struct vt_error *err);
 
+/* The same of disks that are plugged into a VM while it runs. */
+enum vt_code vt_vz_hot_disk_check(const struct vt_vz *vz, struct vt_error *err);
+
 #endif

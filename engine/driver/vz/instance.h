@@ -11,6 +11,7 @@
 
 struct vt_vz_boot;
 struct vt_vz_console;
+struct vt_vz_hot_disk;
 struct vt_vz_save;
 
 struct vt_vz {
@@ -37,6 +38,7 @@ struct vt_vz {
     struct vt_op *reset_op;            /* a reset under way, or NULL */
     bool starts_again;                 /* when its guest has powered off */
     struct vt_vz_boot *boot;           /* a start or a restore under way, or NULL */
+    struct vt_vz_hot_disk *hot_disks;  /* plugged in, or on their way; a list */
     struct vt_vz_save *save;           /* a snapshot under way, or NULL */
     struct vt_timer greeting;          /* of attach: for the helper to greet */
 

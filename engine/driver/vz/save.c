@@ -9,6 +9,7 @@
 #include "core/sys.h"
 #include "driver/vz/disks.h"
 #include "driver/vz/host.h"
+#include "driver/vz/hot_disk.h"
 #include "driver/vz/machine.h"
 
 #define OP "vm.snapshot"
@@ -177,6 +178,8 @@ enum vt_code vt_vz_snapshot_check(void *instance, struct vt_error *err)
 {
     const struct vt_vz *vz = instance;
     enum vt_code code = vt_snapshot_check_disks(vz->config, err);
+    if (!code && vt_vz_hot_disks_block_snapshot(vz, err))
+        code = VT_EUNSUPPORTED;
     if (code || !vz->helper || !vz->not_saved.code)
         return code;
     vt_fail(err, VT_EUNSUPPORTED, OP, "the framework cannot save VM %s as it is: %s",

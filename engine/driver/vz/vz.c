@@ -11,6 +11,7 @@
 #include "driver/vz/disks.h"
 #include "driver/vz/features.h"
 #include "driver/vz/host.h"
+#include "driver/vz/hot_disk.h"
 #include "driver/vz/machine.h"
 #include "driver/vz/save.h"
 #include "vmtest/accel.h"
@@ -187,8 +188,9 @@ static void destroy(void *instance, bool leave_running)
 
 static bool supports(void *instance, enum vt_capability cap, struct vt_error *why)
 {
-    (void)cap; /* EXEC and FILES: the others are the same for every VM */
-    return vt_vz_has_way_in(instance, why);
+    if (cap == VT_CAP_HOT_DISK)
+        return vt_vz_hot_disk_check(instance, why) == VT_OK;
+    return vt_vz_has_way_in(instance, why); /* EXEC and FILES */
 }
 
 /* --- one thing at a time --- */
@@ -235,6 +237,7 @@ static void forget(void *instance, struct vt_op *op)
         vz->reset_op = NULL;
     vt_vz_boot_forget(vz, op);
     vt_vz_save_forget(vz, op);
+    vt_vz_hot_disks_forget(vz, op);
     if (vz->client)
         vt_monitor_forget(vz->client, op);
 }
@@ -296,6 +299,7 @@ static void info(void *instance, json_t *facts)
         json_object_set_new(facts, "fake", json_true());
     if (vz->options.rosetta)
         json_object_set_new(facts, "rosetta", json_string(vz->options.rosetta));
+    vt_vz_disks_info(vz, facts);
     add_shares(vz, facts);
     add_nics(vz, facts);
     vt_vz_channel_info(vz, facts);
@@ -334,6 +338,7 @@ const struct vt_driver vt_vz_driver = {
             [VT_CAP_DISKS] = {.can = VT_YES},
             [VT_CAP_NBD] = {.can = VT_YES},
             [VT_CAP_RESIZE] = {VT_NO, "the framework changes no disk of a VM that runs"},
+            [VT_CAP_HOT_DISK] = {VT_SOMETIMES, "a host with macOS 15 or later"},
             [VT_CAP_SHARES] = {.can = VT_YES},
             [VT_CAP_HOT_SHARE] = {VT_NO, "the framework gives no share to a VM that runs"},
             [VT_CAP_NAT] = {.can = VT_YES},
@@ -360,6 +365,8 @@ const struct vt_driver vt_vz_driver = {
     .snapshot_check = vt_vz_snapshot_check,
     .restore = vt_vz_restore,
     .restore_check = vt_vz_restore_check,
+    .attach_disk = vt_vz_attach_disk,
+    .detach_disk = vt_vz_detach_disk,
     .attach = vt_vz_attach,
     .time_scale = time_scale,
     .info = info,

@@ -9,6 +9,7 @@
 #include "driver/vz/console.h"
 #include "driver/vz/disks.h"
 #include "driver/vz/fault.h"
+#include "driver/vz/hot_disk.h"
 #include "driver/vz/save.h"
 #include "vm/hypervisor.h"
 #include "vm/tie.h"
@@ -201,6 +202,8 @@ void vt_vz_drop_helper(struct vt_vz *vz, bool leave_running)
     vz->helper = NULL;
     vt_monitor_free(vz->client);
     vz->client = NULL;
+    vt_vz_hot_disks_forget(vz, NULL);
+    vt_vz_hot_disks_end(vz, leave_running);
     vt_vz_helper_free(helper, leave_running);
     vt_vz_console_close(vz->tail); /* with the last it said */
     vz->tail = NULL;

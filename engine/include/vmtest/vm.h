@@ -62,6 +62,7 @@ enum vt_capability {
     VT_CAP_DISKS,     /* beside the image's own */
     VT_CAP_NBD,       /* disks of a URL */
     VT_CAP_RESIZE,    /* of a disk, while the VM runs */
+    VT_CAP_HOT_DISK,  /* disks plugged in while it runs */
     VT_CAP_SHARES,    /* host folders in the guest, from its start */
     VT_CAP_HOT_SHARE, /* and while it runs */
     VT_CAP_NAT,
@@ -339,6 +340,16 @@ struct vt_op *vt_vm_unshare(struct vt_vm *vm, const char *name, vt_op_fn done, v
  * Result: NULL. */
 struct vt_op *vt_vm_resize_disk(struct vt_vm *vm, const char *name, uint64_t size, vt_op_fn done,
                                 void *user, struct vt_error *err);
+
+/* Plugs a disk into the running guest, or takes one out by its name. It has a size or a path; the
+ * bus is the driver's choice, told by the VM's facts. What the VM writes is gone with the disk,
+ * unless it is `direct`; the disk is gone with the guest, however it ends. VT_EBUSY where the VM
+ * has a disk of that name; VT_ENOTFOUND for a file, or for a name that is not plugged in. Result:
+ * NULL. */
+struct vt_op *vt_vm_attach_disk(struct vt_vm *vm, const struct vt_disk *disk, vt_op_fn done,
+                                void *user, struct vt_error *err);
+struct vt_op *vt_vm_detach_disk(struct vt_vm *vm, const char *name, vt_op_fn done, void *user,
+                                struct vt_error *err);
 
 /* --- VMs that run already --- */
 

@@ -56,6 +56,7 @@ struct guest_config {
                         long */
     int console_in;  /* as the guest lives, but still the caller's. console_in: read from, or -1 */
     bool vsock;      /* it has a socket device */
+    bool usb;        /* it has a USB controller, for plug() */
     const char
         *restore; /* a file that save() wrote: the guest starts paused, where it was; or NULL */
 };
@@ -80,6 +81,11 @@ struct guest_ops {
     /* A connected stream to this vsock port of the guest, the caller's to close; -1 where the guest
      * refuses it. */
     int (*connect)(struct guest *guest, uint32_t port, char why[GUEST_WHY]);
+    /* Plugs a USB disk into a running or paused guest, under a number of its own, or takes it out.
+     */
+    bool (*plug)(struct guest *guest, unsigned number, const struct guest_disk *disk,
+                 char why[GUEST_WHY]);
+    bool (*unplug)(struct guest *guest, unsigned number, char why[GUEST_WHY]);
     /* Ends it hard if it still runs, and frees it. Also called after `ended`. */
     void (*stop)(struct guest *guest);
 };

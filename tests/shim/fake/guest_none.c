@@ -212,6 +212,24 @@ static void none_stop(struct guest *g)
     none_free(g);
 }
 
+static bool none_plug(struct guest *g, unsigned number, const struct guest_disk *disk,
+                      char why[GUEST_WHY])
+{
+    (void)g;
+    (void)number;
+    (void)disk;
+    (void)why;
+    return true;
+}
+
+static bool none_unplug(struct guest *g, unsigned number, char why[GUEST_WHY])
+{
+    (void)g;
+    (void)number;
+    (void)why;
+    return true;
+}
+
 const struct guest_ops guest_none = {
     .name = "none",
     .start = none_start,
@@ -220,5 +238,7 @@ const struct guest_ops guest_none = {
     .request_stop = none_request_stop,
     .save = none_save,
     .connect = none_connect,
+    .plug = none_plug,
+    .unplug = none_unplug,
     .stop = none_stop,
 };

@@ -131,6 +131,46 @@ static bool restore(struct guest *g, const char *path, char why[GUEST_WHY])
     return good;
 }
 
+/* --- USB disks --- */
+
+static bool unplug(struct guest *g, unsigned number, char why[GUEST_WHY])
+{
+    char device[32], node[32];
+    snprintf(device, sizeof device, "stick%u", number);
+    snprintf(node, sizeof node, "stick%u-file", number);
+    bool good = monitor_ask(g->monitor, "device_del", json_pack("{s:s}", "id", device), NULL, why);
+    bool removed = false;
+    for (int tries = 0; good && !removed && tries < 200; tries++) { /* a moment after the device */
+        removed = monitor_ask(g->monitor, "blockdev-del", json_pack("{s:s}", "node-name", node),
+                              NULL, why);
+        if (!removed)
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    return good && removed;
+}
+
+static bool plug(struct guest *g, unsigned number, const struct guest_disk *disk,
+                 char why[GUEST_WHY])
+{
+    char device[32], node[32];
+    snprintf(device, sizeof device, "stick%u", number);
+    snprintf(node, sizeof node, "stick%u-file", number);
+    json_t *file =
+        json_pack("{s:s, s:s, s:s}", "driver", "file", "filename", disk->path, "locking", "off");
+    json_t *raw = json_pack("{s:s, s:s, s:b, s:o}", "driver", "raw", "node-name", node, "read-only",
+                            (int)disk->read_only, "file", file);
+    if (!monitor_ask(g->monitor, "blockdev-add", raw, NULL, why))
+        return false;
+    if (monitor_ask(g->monitor, "device_add",
+                    json_pack("{s:s, s:s, s:s, s:s}", "driver", "usb-storage", "id", device, "bus",
+                              "usb.0", "drive", node),
+                    NULL, why))
+        return true;
+    char ignored[GUEST_WHY];
+    monitor_ask(g->monitor, "blockdev-del", json_pack("{s:s}", "node-name", node), NULL, ignored);
+    return false;
+}
+
 /* --- its life --- */
 
 static void stop(struct guest *g)
@@ -230,5 +270,7 @@ const struct guest_ops guest_qemu = {
     .request_stop = request_stop,
     .save = save,
     .connect = connect_to,
+    .plug = plug,
+    .unplug = unplug,
     .stop = stop,
 };

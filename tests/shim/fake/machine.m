@@ -90,6 +90,27 @@ static void plan_trouble(void)
         });
 }
 
+/* Also those of a life before: a VM that starts again has what is plugged into its controller. */
+static NSError *plug(id device, BOOL in)
+{
+    static unsigned numbers;
+    char why[GUEST_WHY] = "";
+    if (![device valueOf:@"number"])
+        [device keep:@(++numbers) as:@"number"];
+    unsigned number = [[device valueOf:@"number"] unsignedIntValue];
+    struct guest_disk disk = fake_translate_disk([device valueOf:@"configuration"]);
+    bool good =
+        in ? vm.ops->plug(vm.guest, number, &disk, why) : vm.ops->unplug(vm.guest, number, why);
+    return good ? nil : fake_error(VZErrorInternal, [NSString stringWithUTF8String:why]);
+}
+
+static void plug_all_in(void)
+{
+    for (VZUSBController *controller in [vm.machine valueOf:@"usbControllers"])
+        for (id device in [controller valueOf:@"devices"])
+            plug(device, YES);
+}
+
 static NSError *start_guest(VZVirtualMachineConfiguration *configuration, const char *restore)
 {
     char why[GUEST_WHY] = "";
@@ -99,8 +120,10 @@ static NSError *start_guest(VZVirtualMachineConfiguration *configuration, const 
     vm.lives++;
     vm.guest = vm.ops->start(&config, ended, (void *)(uintptr_t)vm.lives, why);
     fake_translated_free(&config);
-    if (vm.guest)
+    if (vm.guest) {
+        plug_all_in();
         return nil;
+    }
     return fake_error(restore ? VZErrorRestore : VZErrorInternal,
                       [NSString stringWithUTF8String:why]);
 }
@@ -162,17 +185,18 @@ EMPTY(VZSocketDevice)
     fake_need(device, _cmd);
     done = [[done copy] autorelease];
     later(fake_number("VMTEST_FAKE_VZ_MS", 2), ^{
+      NSError *error = nil;
       if (fake_failing(operation))
-          done(fake_injected(operation));
+          error = fake_injected(operation);
       else if (!vm.guest || [devices containsObject:device] == in)
-          done(fake_error(VZErrorInvalidVirtualMachineState, @"It cannot be plugged now."));
-      else {
-          if (in)
-              [devices addObject:device];
-          else
-              [devices removeObject:device];
-          done(nil);
-      }
+          error = fake_error(VZErrorInvalidVirtualMachineState, @"It cannot be plugged now.");
+      else
+          error = plug(device, in);
+      if (!error && in)
+          [devices addObject:device];
+      else if (!error)
+          [devices removeObject:device];
+      done(error);
     });
 }
 - (void)attachDevice:(id<VZUSBDevice>)device completionHandler:(void (^)(NSError *))done

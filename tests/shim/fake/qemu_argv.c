@@ -87,7 +87,7 @@ static void add_disk(struct vt_args *args, const struct guest_disk *d, size_t i)
 
 static void add_devices(struct vt_args *args, const struct guest_config *c, char **share_sockets)
 {
-    bool usb = false;
+    bool usb = c->usb;
     for (size_t i = 0; i < c->disk_count; i++)
         usb |= !strcmp(c->disks[i].bus, "usb");
     if (usb)

@@ -8,6 +8,7 @@
 
 /* The texts live as long as the autorelease pool; the arrays till fake_translated_free(). */
 void fake_translate(VZVirtualMachineConfiguration *from, struct guest_config *to);
+struct guest_disk fake_translate_disk(VZStorageDeviceConfiguration *device);
 void fake_translated_free(struct guest_config *config);
 
 #endif

@@ -23,7 +23,7 @@ static void translate_boot(VZBootLoader *loader, struct guest_config *to)
     }
 }
 
-static struct guest_disk disk_of(VZStorageDeviceConfiguration *device)
+struct guest_disk fake_translate_disk(VZStorageDeviceConfiguration *device)
 {
     struct guest_disk disk = {.bus = "virtio"};
     id attachment = [device attachment];
@@ -110,11 +110,12 @@ void fake_translate(VZVirtualMachineConfiguration *from, struct guest_config *to
     translate_boot([from bootLoader], to);
     to->disks = disks;
     for (VZStorageDeviceConfiguration *device in devices)
-        disks[to->disk_count++] = disk_of(device);
+        disks[to->disk_count++] = fake_translate_disk(device);
     translate_shares([from directorySharingDevices], to);
     translate_nics([from networkDevices], to);
     translate_console([from serialPorts], to);
     to->vsock = [[from socketDevices] count] > 0;
+    to->usb = [[from usbControllers] count] > 0;
 }
 
 void fake_translated_free(struct guest_config *config)

@@ -43,6 +43,8 @@ static const struct vt_command *const commands[] = {
     &vt_cmd_vm_share,
     &vt_cmd_vm_unshare,
     &vt_cmd_vm_resize_disk,
+    &vt_cmd_vm_attach_disk,
+    &vt_cmd_vm_detach_disk,
     &vt_cmd_vm_rm,
     &vt_cmd_image_build,
     &vt_cmd_image_refresh,

@@ -65,7 +65,8 @@ extern const struct vt_command vt_cmd_vm_create, vt_cmd_vm_clone, vt_cmd_vm_star
     vt_cmd_vm_kill, vt_cmd_vm_pause, vt_cmd_vm_resume, vt_cmd_vm_reboot, vt_cmd_vm_reset,
     vt_cmd_vm_wait, vt_cmd_vm_info, vt_cmd_vm_cp, vt_cmd_vm_console, vt_cmd_vm_screenshot,
     vt_cmd_vm_type, vt_cmd_vm_keys, vt_cmd_vm_share, vt_cmd_vm_unshare, vt_cmd_vm_resize_disk,
-    vt_cmd_vm_snapshot, vt_cmd_vm_snapshots, vt_cmd_vm_restore, vt_cmd_vm_rmsnap;
+    vt_cmd_vm_attach_disk, vt_cmd_vm_detach_disk, vt_cmd_vm_snapshot, vt_cmd_vm_snapshots,
+    vt_cmd_vm_restore, vt_cmd_vm_rmsnap;
 
 extern const struct vt_command vt_cmd_profile_lint, vt_cmd_profile_show, vt_cmd_profile_diff,
     vt_cmd_profile_conflicts, vt_cmd_profile_forecast, vt_cmd_profile_schema;

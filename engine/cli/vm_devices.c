@@ -1,4 +1,4 @@
-/* vmtest vm screenshot, type, keys, share, unshare, resize-disk */
+/* vmtest vm screenshot, type, keys, share, unshare, resize-disk, attach-disk, detach-disk */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@ struct asked {
     const char *text;         /* a path, a text, a name */
     const char *const *words; /* chords */
     const struct vt_share *share;
+    const struct vt_disk *disk;
     uint64_t size;
 };
 
@@ -41,6 +42,8 @@ STEP(type, vt_vm_type_text(t->vm, a->text, vt_vm_task_op, t, &t->err))
 STEP(keys, vt_vm_send_keys(t->vm, a->words, vt_vm_task_op, t, &t->err))
 STEP(share, vt_vm_share(t->vm, a->share, vt_vm_task_op, t, &t->err))
 STEP(unshare, vt_vm_unshare(t->vm, a->text, vt_vm_task_op, t, &t->err))
+STEP(attach_disk, vt_vm_attach_disk(t->vm, a->disk, vt_vm_task_op, t, &t->err))
+STEP(detach_disk, vt_vm_detach_disk(t->vm, a->text, vt_vm_task_op, t, &t->err))
 STEP(resize_disk, vt_vm_resize_disk(t->vm, a->text, a->size, vt_vm_task_op, t, &t->err))
 
 static int run_screenshot(const struct vt_command *self, const char *const *values, char **args)
@@ -68,31 +71,59 @@ static int run_keys(const struct vt_command *self, const char *const *values, ch
     return run_on(self, args[0], &asked, keys);
 }
 
-static int run_share(const struct vt_command *self, const char *const *values, char **args)
+/* Reads SPEC into a configuration that has nothing but this member of the list `what`. */
+static enum vt_code read_spec(const char *text, const char *what, const char *const *flags,
+                              struct vt_vm_config *out, struct vt_error *err)
 {
-    static const char *const flags[] = {"read_only", NULL};
-    struct vt_error err = VT_ERROR_INIT;
-    json_t *config = json_pack("{s:[]}", "shares"), *spec = NULL;
-    struct vt_vm_config read = {0};
-    (void)values;
-    if (!vt_spec_parse(args[1], flags, &spec, &err)) {
+    json_t *config = json_pack("{s:[]}", what), *spec = NULL;
+    if (!vt_spec_parse(text, flags, &spec, err)) {
         char *full = realpath(vt_json_str(spec, "path", ""), NULL);
         if (full)
             json_object_set_new(spec, "path", json_string(full));
         free(full);
-        json_array_append_new(json_object_get(config, "shares"), spec);
-        vt_vm_config_from_json(config, false, &read, &err);
+        json_array_append_new(json_object_get(config, what), spec);
+        vt_vm_config_from_json(config, false, out, err);
     }
+    json_decref(config);
+    return err->code;
+}
+
+static int run_spec(const struct vt_command *self, char **args, const char *what,
+                    const char *const *flags, vt_vm_step begin)
+{
+    struct vt_error err = VT_ERROR_INIT;
+    struct vt_vm_config read = {0};
+    read_spec(args[1], what, flags, &read, &err);
     int code = vt_vm_exit_code(&err);
     if (err.code) {
         vt_cli_error(self, &err);
     } else {
-        const struct asked asked = {.share = read.shares};
-        code = run_on(self, args[0], &asked, share);
+        const struct asked asked = {.share = read.shares, .disk = read.disks};
+        code = run_on(self, args[0], &asked, begin);
     }
     vt_vm_config_clear(&read);
-    json_decref(config);
     return code;
+}
+
+static int run_share(const struct vt_command *self, const char *const *values, char **args)
+{
+    static const char *const flags[] = {"read_only", NULL};
+    (void)values;
+    return run_spec(self, args, "shares", flags, share);
+}
+
+static int run_attach_disk(const struct vt_command *self, const char *const *values, char **args)
+{
+    static const char *const flags[] = {"read_only", "direct", NULL};
+    (void)values;
+    return run_spec(self, args, "disks", flags, attach_disk);
+}
+
+static int run_detach_disk(const struct vt_command *self, const char *const *values, char **args)
+{
+    (void)values;
+    const struct asked asked = {.text = args[1]};
+    return run_on(self, args[0], &asked, detach_disk);
 }
 
 static int run_unshare(const struct vt_command *self, const char *const *values, char **args)
@@ -140,3 +171,10 @@ COMMAND(unshare, "unshare", "NAME SHARE", "takes a shared folder away from a run
 COMMAND(resize_disk, "resize-disk", "NAME DISK SIZE", "makes a disk of a running VM larger",
         "DISK is its name, or disk0 for the image's own. The guest grows its file system itself.",
         3, 3, "vmtest vm resize-disk web disk0 20G");
+COMMAND(
+    attach_disk, "attach-disk", "NAME SPEC", "plugs a disk into a running VM",
+    "SPEC is name=DISK,size=SIZE or name=DISK,path=FILE[,format=raw|qcow2][,read-only][,direct].\n"
+    "It lasts till the VM stops; for good: vm create --disk.",
+    2, 2, "vmtest vm attach-disk web name=stick,size=64M");
+COMMAND(detach_disk, "detach-disk", "NAME DISK", "takes a plugged disk out of a running VM", NULL,
+        2, 2, "vmtest vm detach-disk web stick");

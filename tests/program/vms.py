@@ -83,7 +83,8 @@ def test_what_needs_a_running_vm():
                      ["console", "web"], ["pause", "web"], ["resume", "web"], ["reboot", "web"],
                      ["screenshot", "web", "x.png"], ["keys", "web", "ret"],
                      ["type", "web", "text"], ["unshare", "web", "src"],
-                     ["resize-disk", "web", "disk0", "1G"]):
+                     ["resize-disk", "web", "disk0", "1G"],
+                     ["attach-disk", "web", "name=a,size=1M"], ["detach-disk", "web", "a"]):
             r = home.run("vm", *args)
             equal(r.returncode, 2, args, r.stderr)
             contains(r.stderr, "VM web does not run", args)

@@ -288,7 +288,34 @@ def test_a_share_comes_and_goes():
         equal(qemus(home), [])
 
 
+def test_a_disk_comes_and_goes():
+    """The same of disks; their files go with them."""
+    with Vms() as home:
+        home.create("web")
+        home.vm("start", "web")
+        (home.work / "disk").write_bytes(b"from the host\n".ljust(1 << 20, b"\0"))
+        home.vm("attach-disk", "web", "name=stick,path=disk")
+        contains(home.vm("attach-disk", "web", "name=stick,size=1M", code=3).stderr, "already")
+        contains(home.vm("snapshot", "web", "no", code=2).stderr, '"stick"')
+        find = "for i in $(seq 50); do d=$(grep -lx stick /sys/block/*/serial) && break; sleep 0.2; done"
+        equal(home.vm("exec", "web", find + "; d=${d%/serial}; head -c 14 /dev/${d##*/}").stdout, "from the host\n")
+        facts = json.loads(next(home.runtime.rglob("vm.json")).read_text())
+        equal([d["name"] for d in facts["disks"]], ["data", "stick"])
+        home.vm("detach-disk", "web", "stick")
+        contains(home.vm("detach-disk", "web", "stick", code=2).stderr, 'no disk "stick"')
+        home.vm("attach-disk", "web", "name=stick,size=1M")
+        unplug(home, "web", "slot0")
+        home.vm("detach-disk", "web", "stick")
+        home.vm("attach-disk", "web", "name=stick,size=1M")
+        made = list(home.path.rglob("slot0-new"))
+        equal(len(made), 1)
+        home.vm("kill", "web")
+        equal([p for p in made if p.exists()], [])
+        home.vm("rm", "--force", "web")
+        equal(qemus(home), [])
+
+
 need_image()
-main([test_a_life, test_a_training_lab, test_a_share_comes_and_goes, test_snapshots_and_clones_of_a_running_vm,
+main([test_a_life, test_a_training_lab, test_a_share_comes_and_goes, test_a_disk_comes_and_goes, test_snapshots_and_clones_of_a_running_vm,
       test_two_commands_at_once, test_a_run_that_holds_a_vm,
       test_killed_in_the_middle_of_a_start, test_interrupted_start])

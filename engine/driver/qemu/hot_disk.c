@@ -102,11 +102,11 @@ static enum vt_code make_empty(const char *path, uint64_t size, struct vt_error 
 
 static enum vt_code make(struct hot_disk *h, struct vt_error *err)
 {
-    if (h->file)
-        unlink(h->file); /* of a process that was killed */
-    if (h->own.size)
-        return make_empty(h->file, h->own.size, err);
-    return h->file ? vt_qemu_disk_make_layer(&h->layers, 0, err) : VT_OK;
+    if (!h->file)
+        return VT_OK;
+    unlink(h->file); /* of a process that was killed */
+    return h->own.size ? make_empty(h->file, h->own.size, err)
+                       : vt_qemu_disk_make_layer(&h->layers, 0, err);
 }
 
 /* --- out of QEMU --- */

@@ -214,20 +214,21 @@ void vt_vz_detach_disk(void *instance, const char *name, struct vt_op *op)
 {
     struct vt_vz *vz = instance;
     struct vt_error why = VT_ERROR_INIT;
-    hot_disk *h = find(vz, name);
+    hot_disk *h = vz->client ? find(vz, name) : NULL;
+    if (h && !h->op && h->plugged) {
+        h->op = op;
+        vt_monitor_request(vz->client, "detach_usb", json_pack("{s:s}", "name", name), on_detached,
+                           h);
+        return;
+    }
     if (!vz->client)
         vt_fail(&why, VT_ESTATE, DETACH, "VM %s does not run", vz->config->name);
     else if (!h)
         not_found(vz, name, &why);
-    else if (h->op || !h->plugged)
+    else
         vt_fail(&why, VT_EBUSY, DETACH, "VM %s: the disk \"%s\" is being plugged in or taken out",
                 vz->config->name, name);
-    if (why.code) {
-        vt_op_fail(op, &why);
-        return;
-    }
-    h->op = op;
-    vt_monitor_request(vz->client, "detach_usb", json_pack("{s:s}", "name", name), on_detached, h);
+    vt_op_fail(op, &why);
 }
 
 /* --- beside what was asked --- */

@@ -256,10 +256,11 @@ void vt_vz_hot_disks_end(struct vt_vz *vz, bool leave_running)
     vt_free(folder);
 }
 
-static void on_again(const json_t *reply, const struct vt_error *why, void *user)
+static void on_in_again(const json_t *reply, const struct vt_error *why, void *user)
 {
     hot_disk *h = user;
     (void)reply;
+    h->plugged = !why;
     if (!why)
         return;
     vt_log(VT_LOG_WARNING, "VM %s: its disk \"%s\" was lost as it restarted: %s",
@@ -267,15 +268,22 @@ static void on_again(const json_t *reply, const struct vt_error *why, void *user
     fail(h, why);
 }
 
-/* Whether they are there still is not documented, so both is asked for. */
+static void on_out_again(const json_t *reply, const struct vt_error *why, void *user)
+{
+    (void)reply;
+    (void)why; /* where it was not there any more, that is as well */
+    plug(user, on_in_again);
+}
+
+/* Whether they are there still is not documented, so they are taken out first. */
 void vt_vz_hot_disks_again(struct vt_vz *vz)
 {
     for (hot_disk *h = vz->hot_disks; h; h = h->next) {
-        if (!h->plugged)
+        if (!h->plugged || h->op)
             continue;
-        vt_monitor_request(vz->client, "detach_usb", json_pack("{s:s}", "name", h->own.name), NULL,
-                           NULL);
-        plug(h, on_again);
+        h->plugged = false;
+        vt_monitor_request(vz->client, "detach_usb", json_pack("{s:s}", "name", h->own.name),
+                           on_out_again, h);
     }
 }
 

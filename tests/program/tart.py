@@ -288,6 +288,21 @@ def limits_and_versions():
         contains(said, "tart list")
 
 
+def slots():
+    """What Tart says of itself as macOS takes one of the host's slots before it starts."""
+    with Tart() as t:
+        config = t.path / "tart/vms/golden/config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"os": "darwin"}))
+        said = t.lua("""make()""", code=3, env={"VMTEST_MACOS_LIMIT": "0"})
+        contains(said, "is a macOS guest, and this host is to run none")
+        t.lua("""
+  local vm <close> = make { name = "first" }
+  lu.assertStrContains(raises("busy", make, { name = "second" }), "first")
+""", env={"VMTEST_MACOS_LIMIT": "1"})
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"os": "linux"}))
+        t.lua("""make()""", env={"VMTEST_MACOS_LIMIT": "0"})
+
+
 def identities():
     """Clones have numbers of their own, and what is restored keeps what it had."""
     with Tart() as t:
@@ -328,4 +343,4 @@ if os.geteuid():
 if not shutil.which("qemu-img") or not shutil.which("ssh"):
     skip("there is no qemu-img, or no ssh")
 main([there_is_no_tart, named_vms, killed, saving, used_up, commands_by_exec, addresses,
-      limits_and_versions, identities])
+      limits_and_versions, slots, identities])

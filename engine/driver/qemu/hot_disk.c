@@ -10,11 +10,10 @@
 #include "core/mem.h"
 #include "driver/qemu/extra.h"
 #include "driver/qemu/slots.h"
+#include "vmtest/log.h"
 
 #define ATTACH "vm.attach_disk"
 #define DETACH "vm.detach_disk"
-#define NODE_EVERY_S 0.05 /* a device that is deleted lets go of its node a moment later */
-#define NODE_TRIES 100
 
 struct hot_disk {
     struct vt_qemu *q;
@@ -24,8 +23,6 @@ struct hot_disk {
     struct vt_qemu_disk layers; /* the overlay over own.path; id NULL: there is none */
     json_t *nodes;              /* BlockdevOptions, the lowest first */
     size_t added;               /* so many of them QEMU has */
-    struct vt_timer again;
-    unsigned tries;
 };
 
 static struct hot_disk *of(const struct vt_qemu_slot *s)
@@ -78,7 +75,6 @@ static void release(struct vt_qemu_slot *s, bool gone)
     struct hot_disk *h = s->own;
     if (h->q->qmp)
         vt_monitor_forget(h->q->qmp, h);
-    vt_timer_clear(&h->again);
     if (gone && h->file)
         unlink(h->file);
     vt_qemu_disk_clear(&h->layers);
@@ -118,23 +114,18 @@ static const char *top_node(const struct hot_disk *h)
 
 static void remove_nodes(struct hot_disk *h);
 
-static void on_again(struct vt_timer *timer)
-{
-    remove_nodes(timer->user);
-}
-
 static void on_removed(const json_t *result, const struct vt_error *why, void *user)
 {
     struct hot_disk *h = user;
     (void)result;
-    if (why && h->tries++ < NODE_TRIES) {
-        vt_timer_set(&h->again, h->q->loop, NODE_EVERY_S, on_again, h);
-        return;
-    }
+    if (why)
+        vt_log(VT_LOG_WARNING, "VM %s: the disk \"%s\" was taken out, but not its node: %s",
+               h->q->config->name, h->own.name, why->message);
     h->added--;
     remove_nodes(h);
 }
 
+/* A device that is deleted has let go of its node: QEMU tells so last of all. */
 static void remove_nodes(struct hot_disk *h)
 {
     if (h->added)

@@ -164,7 +164,7 @@ def test_the_workflow():
         script = step.get("run", "")
         ran = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, timeout=60, check=False)
         equal(ran.returncode, 0, script, ran.stderr)
-        for name in re.findall(r"(?:\./)?(scripts/[a-z/]+)", script):
+        for name in re.findall(r"(?:\./)?(scripts/[a-z/-]+)", script):
             check(os.access(ROOT / name, os.X_OK), name)
         for group in re.findall(r"program\\\.\(([^)]*)\)", script):
             for name in group.split("|"):

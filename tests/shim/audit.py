@@ -50,6 +50,23 @@ def audit(sdk):
     return run.returncode, run.stdout + run.stderr
 
 
+def check_older(folder):
+    """An SDK of before the newest macOS lacks what came with that, which is no difference; what it ought to
+    have is one still."""
+    settings, header = folder / "SDKSettings.json", next(folder.rglob("VZMac.h"))
+    text = header.read_text(encoding="utf-8")
+    header.write_text(text.replace("VZMacGuestProvisioningOptions", "VZNobodyKnows"), encoding="utf-8")
+    missing = "VZMacGuestProvisioningOptions: no such class"
+    for version, wanted in (("26.4", 0), ("27.0", 1)):
+        settings.write_text(f'{{"Version": "{version}"}}', encoding="utf-8")
+        code, said = audit(folder)
+        if code != wanted or (missing in said) != wanted or ("are newer than this SDK, of macOS" in said) == wanted:
+            sys.exit(f"SDK {version}: {said[:3000]}")
+    settings.unlink()
+    header.write_text(text, encoding="utf-8")
+    print("what is newer than an SDK is passed over")
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="vtz-sdk-") as folder:
         folder = pathlib.Path(folder)
@@ -58,6 +75,7 @@ def main():
         if code or ", 0 differ" not in said or int(said.split()[0]) < 700:
             sys.exit(f"the contract differs from itself, or little of it was seen:\n{said}")
         print(said.strip())
+        check_older(folder)
         for file, old, new, words in PLANTED:
             header = next(folder.rglob(file))
             text = header.read_text(encoding="utf-8")

@@ -103,26 +103,24 @@ static void wait_ended(struct seen *s, double seconds)
     }
 }
 
-static void on_signal(int sig)
-{
-    (void)sig;
-}
-
 /* A process in a group of its own that holds the lock, once it does, till SIGUSR1. */
 static void begin_stranger(struct seen *s)
 {
-    int ready[2];
+    int ready[2], sig;
     char byte;
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGUSR1);
     assert_int_equal(pipe(ready), 0);
     s->stranger = fork();
     if (s->stranger == 0) {
         int fd;
         setpgid(0, 0);
         signal(SIGTERM, SIG_IGN);
-        signal(SIGUSR1, on_signal);
+        sigprocmask(SIG_BLOCK, &wanted, NULL); /* it may come before it is waited for */
         if (vt_lock_file(s->lock, &fd, NULL) || write(ready[1], "x", 1) != 1)
             _exit(1);
-        for (pause(), close(fd);;)
+        for (sigwait(&wanted, &sig), close(fd);;)
             pause();
     }
     close(ready[1]);

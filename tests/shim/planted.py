@@ -84,7 +84,7 @@ BUGS = [
 ]
 
 
-# likewise, of memory and arithmetic: what the sanitizers of a build alone tell for sure
+# likewise, of memory: what the sanitizers of a build alone tell for sure
 SANITIZED_BUGS = [
     ("client_not_forgotten", "serve.c", "    vtz_calls_forget_client(client);\n", "    (void)client;\n",
      "protocol test_a_client_that_left", "heap-use-after-free"),
@@ -106,8 +106,6 @@ SANITIZED_BUGS = [
     ("text_of_another", "text.m", "char *vtz_copy(NSString *text)\n{\n    return vt_strdup([text UTF8String]);",
      "char *vtz_copy(NSString *text)\n{\n    return (char *)[text UTF8String];", "protocol test_host",
      "AddressSanitizer"),
-    ("shifted_too_far", "config_devices.c", "~(UINT32_MAX >> bits)", "~(UINT32_MAX >> (bits + 8))",
-     "protocol test_every_device", "shift exponent"),
 ]
 
 

@@ -1,5 +1,7 @@
 /* Whether a configuration makes sense, whatever driver it is for. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/fs.h"
 #include "core/text.h"
@@ -79,6 +81,17 @@ enum vt_code vt__vm_disk_check(const struct vt_vm_config *c, const struct vt_dis
         return vt_fail(err, VT_EINVAL, op,
                        "VM %s: disk \"%s\": \"format\" is \"raw\" or \"qcow2\", of a \"path\"",
                        c->name, d->name);
+    return VT_OK;
+}
+
+enum vt_code vt_vm_disk_file_check(const struct vt_vm_config *c, const struct vt_disk *d,
+                                   const char *op, struct vt_error *err)
+{
+    if (!vt_is_file(d->path))
+        return vt_fail(err, VT_ENOTFOUND, op, "VM %s: disk \"%s\": there is no file %s", c->name,
+                       d->name, d->path);
+    if (access(d->path, d->direct && !d->read_only ? R_OK | W_OK : R_OK))
+        return vt_fail_sys(err, errno, op, "VM %s: disk \"%s\": %s", c->name, d->name, d->path);
     return VT_OK;
 }
 

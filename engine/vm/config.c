@@ -17,6 +17,11 @@ static const char *const buses[] = {
 static const char *const nic_kinds[] = {
     [VT_NIC_NAT] = "nat", [VT_NIC_ISOLATED] = "isolated", [VT_NIC_BRIDGED] = "bridged"};
 
+const char *vt_disk_bus_name(enum vt_disk_bus bus)
+{
+    return buses[bus];
+}
+
 enum kind { TEXT, SIZE, COUNT, PORT, FLAG, BUS, NIC_KIND, LIST, IMAGE, OBJECT };
 
 struct key {
@@ -140,7 +145,7 @@ static json_t *write_value(const void *from, const struct key *key)
     case FLAG:
         return *(const bool *)(const void *)field ? json_true() : NULL;
     case BUS:
-        return json_string(buses[*(const enum vt_disk_bus *)(const void *)field]);
+        return json_string(vt_disk_bus_name(*(const enum vt_disk_bus *)(const void *)field));
     case NIC_KIND:
         return json_string(nic_kinds[*(const enum vt_nic_kind *)(const void *)field]);
     }

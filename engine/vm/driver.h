@@ -141,6 +141,14 @@ const char *vt_vm_channel_kind(const struct vt_vm_config *config);
 bool vt_image_has_channel(const struct vt_image *image, const char *kind);
 bool vt_vm_has_nat(const struct vt_vm_config *config);
 
+/* "virtio", "nvme", "usb" */
+const char *vt_disk_bus_name(enum vt_disk_bus bus);
+
+/* Whether the file of a disk with a `path` is there, and may be read, or, where it is `direct`,
+ * written. VT_ENOTFOUND, or the system's reason; `op` is the errors'. */
+enum vt_code vt_vm_disk_file_check(const struct vt_vm_config *config, const struct vt_disk *disk,
+                                   const char *op, struct vt_error *err);
+
 /* For create(): whether the configuration has the folders state_dir and scratch_dir, and an
  * absolute path for console_log, if any. VT_EINVAL. */
 enum vt_code vt_vm_check_folders(const struct vt_vm_config *config, struct vt_error *err);

@@ -114,13 +114,7 @@ static enum vt_code make(const struct vt_qemu *q, const struct vt_disk *d, struc
 {
     if (d->size)
         return make_stand_in(q, d, d->size, err);
-    if (!vt_is_file(d->path))
-        return vt_fail(err, VT_ENOTFOUND, OP, "VM %s: disk \"%s\": there is no file %s",
-                       q->config->name, d->name, d->path);
-    if (access(d->path, d->direct && !d->read_only ? R_OK | W_OK : R_OK))
-        return vt_fail_sys(err, errno, OP, "VM %s: disk \"%s\": %s", q->config->name, d->name,
-                           d->path);
-    return VT_OK;
+    return vt_vm_disk_file_check(q->config, d, OP, err);
 }
 
 static void next_disk(struct vt_qemu *q);
@@ -314,11 +308,10 @@ void vt_qemu_extra_error(struct vt_qemu *q, const json_t *event)
 
 void vt_qemu_extra_info(const struct vt_qemu *q, json_t *facts)
 {
-    static const char *const buses[] = {"virtio", "nvme", "usb"};
     json_t *list = json_array();
     for (size_t i = 0; i < q->config->disk_count; i++)
         json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", q->config->disks[i].name,
-                                              "bus", buses[q->config->disks[i].bus], "errors",
-                                              (int)q->disk_errors[i]));
+                                              "bus", vt_disk_bus_name(q->config->disks[i].bus),
+                                              "errors", (int)q->disk_errors[i]));
     json_object_set_new(facts, "disks", list);
 }

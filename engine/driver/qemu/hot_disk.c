@@ -208,25 +208,12 @@ static void add_node(struct vt_qemu *q, const struct hot_disk *h)
                      on_node);
 }
 
-static enum vt_code check(const struct vt_qemu *q, const struct vt_disk *disk, struct vt_error *err)
-{
-    if (!disk->path)
-        return VT_OK;
-    if (!vt_is_file(disk->path))
-        return vt_fail(err, VT_ENOTFOUND, ATTACH, "VM %s: disk \"%s\": there is no file %s",
-                       q->config->name, disk->name, disk->path);
-    if (access(disk->path, disk->direct && !disk->read_only ? R_OK | W_OK : R_OK))
-        return vt_fail_sys(err, errno, ATTACH, "VM %s: disk \"%s\": %s", q->config->name,
-                           disk->name, disk->path);
-    return VT_OK;
-}
-
 void vt_qemu_attach_disk(void *instance, const struct vt_disk *disk, struct vt_op *op)
 {
     struct vt_qemu *q = instance;
     struct vt_error why = VT_ERROR_INIT;
     struct vt_qemu_slot *s = NULL;
-    if (!check(q, disk, &why))
+    if (!disk->path || !vt_vm_disk_file_check(q->config, disk, ATTACH, &why))
         s = vt_qemu_slot_begin(q, &disk_plug, disk->name, op, &why);
     if (!s) {
         vt_op_fail(op, &why);

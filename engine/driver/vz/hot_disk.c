@@ -157,13 +157,7 @@ static enum vt_code check(const struct vt_vz *vz, const struct vt_disk *disk, st
         return err->code;
     if (find(vz, disk->name))
         return vt_fail(err, VT_EBUSY, ATTACH, "VM %s has a disk \"%s\" already", vm, disk->name);
-    if (disk->path && !vt_is_file(disk->path))
-        return vt_fail(err, VT_ENOTFOUND, ATTACH, "VM %s: disk \"%s\": there is no file %s", vm,
-                       disk->name, disk->path);
-    if (disk->path && access(disk->path, disk->direct && !disk->read_only ? R_OK | W_OK : R_OK))
-        return vt_fail_sys(err, errno, ATTACH, "VM %s: disk \"%s\": %s", vm, disk->name,
-                           disk->path);
-    return VT_OK;
+    return disk->path ? vt_vm_disk_file_check(vz->config, disk, ATTACH, err) : VT_OK;
 }
 
 void vt_vz_attach_disk(void *instance, const struct vt_disk *disk, struct vt_op *op)
@@ -302,20 +296,18 @@ bool vt_vz_hot_disks_block_snapshot(const struct vt_vz *vz, struct vt_error *err
 
 void vt_vz_disks_info(const struct vt_vz *vz, json_t *facts)
 {
-    static const char *const buses[] = {
-        [VT_DISK_VIRTIO] = "virtio", [VT_DISK_NVME] = "nvme", [VT_DISK_USB] = "usb"};
     json_t *list = json_array();
     for (size_t i = 0; i < vz->config->disk_count; i++)
         json_array_append_new(list, json_pack("{s:s, s:s}", "name", vz->config->disks[i].name,
-                                              "bus", buses[vz->config->disks[i].bus]));
+                                              "bus", vt_disk_bus_name(vz->config->disks[i].bus)));
     for (const hot_disk *h = vz->hot_disks; h; h = h->next) {
         const struct vt_disk *d = &h->own;
         if (h->plugged)
-            json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b, s:b, s:s*, s:s*, s:I}",
-                                                  "name", d->name, "bus", buses[d->bus], "plugged",
-                                                  1, "read_only", (int)d->read_only, "direct",
-                                                  (int)d->direct, "path", d->path, "format",
-                                                  d->format, "size", (json_int_t)d->size));
+            json_array_append_new(
+                list, json_pack("{s:s, s:s, s:b, s:b, s:b, s:s*, s:s*, s:I}", "name", d->name,
+                                "bus", vt_disk_bus_name(d->bus), "plugged", 1, "read_only",
+                                (int)d->read_only, "direct", (int)d->direct, "path", d->path,
+                                "format", d->format, "size", (json_int_t)d->size));
     }
     json_object_set_new(facts, "disks", list);
 }

@@ -76,9 +76,8 @@ static void add_file(const struct vt_vz *vz, json_t *disks, const char *path, co
 
 static json_t *disk_of(const struct vt_vz *vz, const struct vt_disk *d, const char *scratch)
 {
-    static const char *const buses[] = {"virtio", "nvme", "usb"};
-    json_t *disk = json_pack("{s:s, s:s, s:b}", "bus", buses[d->bus], "id", d->name, "read_only",
-                             (int)d->read_only);
+    json_t *disk = json_pack("{s:s, s:s, s:b}", "bus", vt_disk_bus_name(d->bus), "id", d->name,
+                             "read_only", (int)d->read_only);
     char *name = vt_vz_disk_file(d);
     if (d->bus != VT_DISK_VIRTIO) /* only that has a serial number to be told */
         json_object_del(disk, "id");

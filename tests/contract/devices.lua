@@ -154,7 +154,7 @@ function TestShares:testGivenWhileItRuns()
     contract.raises("unsupported", vm.snapshot, vm, "with-a-share")
     vm:sh("sleep 300 < /mnt/given/new > /dev/null 2>&1 & echo $! > /tmp/holder")
     contract.raises("busy", vm.unshare, vm, "given")
-    vm:sh("kill $(cat /tmp/holder)")
+    vm:sh("p=$(cat /tmp/holder); kill $p; while [ -e /proc/$p/fd/0 ]; do sleep 0.1; done")
     vm:unshare("given")
     lu.assertNotEquals(vm:exec("grep given /proc/mounts").status, 0)
   end

@@ -79,6 +79,8 @@ def test_a_life():
         contains(home.vm("exec", "web", "true", code=2).stderr, "is paused")
         home.vm("resume", "web")
         r = home.start("vm", "console", "web", stdin=-1)
+        while not select.select([r.stdout], [], [], 0)[0]:  # what was said before it is there is lost
+            home.vm("exec", "web", "echo still alone > /dev/console")
         home.vm("exec", "web", "echo from the guest > /dev/console")
         out, err = r.communicate("to the guest\n", timeout=60)
         equal(r.returncode, 0, err)

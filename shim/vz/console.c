@@ -22,13 +22,17 @@ static struct {
     size_t begin, end;
 } console = {.out = -1, .in = -1};
 
-/* Nobody is read from while something waits for the guest. */
+/* Nobody is read from while something waits for the guest, not even one who has left: what it typed
+ * is there still. */
 static void look(void)
 {
     bool waits = console.begin < console.end;
     console.guest.events = waits ? POLLOUT : 0;
-    for (int i = 0; i < TYPISTS_MAX; i++)
-        console.typists[i].events = waits ? 0 : POLLIN;
+    for (int i = 0; i < TYPISTS_MAX; i++) {
+        vtz_watch_remove(&console.typists[i]);
+        if (!waits && console.typists[i].fd >= 0)
+            vtz_watch_add(&console.typists[i]);
+    }
 }
 
 static void hand_on(void)
@@ -54,13 +58,13 @@ static void guest_ready(struct vtz_watch *watch, short revents)
 
 static void typist_ready(struct vtz_watch *watch, short revents)
 {
-    ssize_t n = revents & POLLIN ? read(watch->fd, console.waiting, sizeof console.waiting) : 0;
+    ssize_t n = read(watch->fd, console.waiting, sizeof console.waiting);
+    (void)revents;
     if (n > 0) {
         console.begin = 0;
         console.end = (size_t)n;
         hand_on();
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-        vtz_watch_remove(watch);
         close(watch->fd);
         watch->fd = -1;
     }
@@ -74,7 +78,6 @@ static void knocked(struct vtz_watch *watch, short revents)
     for (int i = 0; i < TYPISTS_MAX && fd >= 0; i++)
         if (console.typists[i].fd < 0) {
             console.typists[i].fd = fd;
-            vtz_watch_add(&console.typists[i]);
             fd = -1;
         }
     if (fd >= 0)
@@ -93,7 +96,7 @@ static bool open_input(const char *path, struct vtz_failure *failure)
     console.listener = (struct vtz_watch){.fd = fd, .events = POLLIN, .ready = knocked};
     vtz_watch_add(&console.listener);
     for (int i = 0; i < TYPISTS_MAX; i++)
-        console.typists[i] = (struct vtz_watch){.fd = -1, .ready = typist_ready};
+        console.typists[i] = (struct vtz_watch){.fd = -1, .events = POLLIN, .ready = typist_ready};
     if (!vtz_pipe(ends)) {
         vtz_fail(failure, VTZ_INTERNAL, "a pipe for the serial port: %s", strerror(errno));
         return false;

@@ -176,7 +176,7 @@ function TestA:test1() self.vm:write("/tmp/x", "1") self.vm:sh("panic") end
 TestA.test2 = probe
 function TestA:test3() while true do self.vm:sh("echo > /tmp/x") end end
 TestA.test4 = probe
-""", test_timeout=3.0)
+""", test_timeout=10.0)
     eq(r.outcomes(), {"TestA.test1": "error", "TestA.test2": "passed", "TestA.test3": "timed_out",
                       "TestA.test4": "passed"})
     eq(r.output(), "clean\nclean\n")

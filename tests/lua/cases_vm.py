@@ -360,7 +360,7 @@ function TestA:test3()
 end
 function TestA:test4() self.vm:exec("echo a", { on_output = function() while true do end end }) end
 function TestA:test5() lu.assertEquals(self.vm:sh("echo x").stdout, "x\\n") end
-""", test_timeout=3.0)
+""", test_timeout=10.0)
     eq(list(r.outcomes().values()), ["passed", "passed", "passed", "timed_out", "passed"])
 
 

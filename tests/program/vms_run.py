@@ -249,19 +249,51 @@ def test_interrupted_start():
         equal(qemus(home), [])
 
 
+class Monitor:
+    """QEMU's own, behind vmtest's back."""
+
+    def __init__(self, home, name):
+        state = next(path.parent for path in home.runtime.rglob("vm.json") if path.parent.name == name)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(state / "qmp"))
+        self.stream = self.socket.makefile("rw")
+        self.stream.readline()
+
+    def __enter__(self):
+        self.ask("qmp_capabilities")
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+        self.socket.close()
+
+    def message(self, wanted):
+        while not wanted(m := json.loads(self.stream.readline())):
+            pass
+        return m
+
+    def ask(self, command, **arguments):
+        self.stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.stream.flush()
+        return self.message(lambda m: "return" in m or "error" in m)["return"]
+
+    def unplug(self, device):
+        self.ask("device_del", id=device)
+        self.message(lambda m: m.get("data", {}).get("device") == device)
+
+
 def unplug(home, name, device):
-    """Takes a device away behind vmtest's back, as a guest may that was asked before."""
-    state = next(path.parent for path in home.runtime.rglob("vm.json") if path.parent.name == name)
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect(str(state / "qmp"))
-        with s.makefile("rw") as qmp:
-            qmp.readline()
-            for command in ({"execute": "qmp_capabilities"},
-                            {"execute": "device_del", "arguments": {"id": device}}):
-                qmp.write(json.dumps(command) + "\n")
-                qmp.flush()
-            while json.loads(qmp.readline()).get("data", {}).get("device") != device:
-                pass
+    """As a guest may that was asked before."""
+    with Monitor(home, name) as qemu:
+        qemu.unplug(device)
+
+
+def behind_slots(home, name):
+    """What QEMU has for what is plugged in."""
+    with Monitor(home, name) as qemu:
+        names = [c["label"] for c in qemu.ask("query-chardev")]
+        names += [n["node-name"] for n in qemu.ask("query-named-block-nodes")]
+    return [n for n in names if n.startswith("slot")]
 
 
 def test_a_share_comes_and_goes():
@@ -284,10 +316,33 @@ def test_a_share_comes_and_goes():
         home.vm("unshare", "web", "src")
         contains(home.vm("unshare", "web", "src", code=2).stderr, 'no share "src"')
         home.vm("share", "web", "name=src,path=plain")
+        equal(behind_slots(home, "web"), ["slot0-fs"])
         home.vm("unshare", "web", "src")
+        equal(behind_slots(home, "web"), [])
         home.vm("snapshot", "web", "yes")
         home.vm("rm", "--force", "web")
         equal(qemus(home), [])
+
+
+def test_what_qemu_refuses_to_plug_leaves_nothing():
+    with Vms() as home:
+        home.create("web")
+        home.vm("start", "web")
+        (home.work / "plain").mkdir()
+        (home.work / "disk").write_bytes(bytes(1 << 20))
+        gives = [("attach-disk", "detach-disk", "name=own,path=disk"), ("attach-disk", "detach-disk", "name=new,size=1M")]
+        if os.geteuid() == 0:
+            gives.append(("share", "unshare", "name=src,path=plain"))
+        for give, take, what in gives:
+            with Monitor(home, "web") as qemu:
+                qemu.ask("device_add", driver="virtio-rng-pci", id="slot0", bus="slot1-port")
+            contains(home.vm(give, "web", what, code=3).stderr, "QEMU refused device_add")
+            equal(behind_slots(home, "web"), [])
+            unplug(home, "web", "slot0")
+            home.vm(give, "web", what)
+            home.vm(take, "web", what[5:8])
+        home.vm("kill", "web")
+        equal(list(home.path.rglob("slot0*")), [])
 
 
 def test_a_disk_comes_and_goes():
@@ -309,6 +364,7 @@ def test_a_disk_comes_and_goes():
         unplug(home, "web", "slot0")
         home.vm("detach-disk", "web", "stick")
         home.vm("attach-disk", "web", "name=stick,size=1M")
+        equal(behind_slots(home, "web"), ["slot0-new"])
         made = list(home.path.rglob("slot0-new"))
         equal(len(made), 1)
         home.vm("kill", "web")
@@ -318,6 +374,7 @@ def test_a_disk_comes_and_goes():
 
 
 need_image()
-main([test_a_life, test_a_training_lab, test_a_share_comes_and_goes, test_a_disk_comes_and_goes, test_snapshots_and_clones_of_a_running_vm,
-      test_two_commands_at_once, test_a_run_that_holds_a_vm,
-      test_killed_in_the_middle_of_a_start, test_interrupted_start])
+main([test_a_life, test_a_training_lab, test_a_share_comes_and_goes, test_a_disk_comes_and_goes,
+      test_what_qemu_refuses_to_plug_leaves_nothing, test_snapshots_and_clones_of_a_running_vm,
+      test_two_commands_at_once, test_a_run_that_holds_a_vm, test_killed_in_the_middle_of_a_start,
+      test_interrupted_start])

@@ -1,5 +1,5 @@
 /* The vz helper's core, served by a process of its own over a backend in C: clients, order, bounds,
- * the relay, the console. */
+ * what a failure leaves. */
 #include "unit.h"
 
 #include <errno.h>
@@ -255,49 +255,6 @@ static void test_half_made_devices_leave_nothing(void **state)
     leave(&p);
 }
 
-static void test_relay(void **state)
-{
-    struct helper *h = *state;
-    struct peer p = join(h);
-    char text[500], ports[2][96], *sent = vt_malloc(300000), *got = vt_malloc(300000);
-    snprintf(ports[0], sizeof ports[0], "%s/7", h->dir);
-    snprintf(ports[1], sizeof ports[1], "%s/9", h->dir);
-    snprintf(text, sizeof text,
-             CREATE(", \"vsock\": [{\"port\": 7, \"socket\": \"%s\"}, {\"port\": 9, \"socket\": "
-                    "\"%s\"}]"),
-             ports[0], ports[1]);
-    say(&p, text);
-    expect(&p, 1, "stopped", 0, NULL);
-    for (int i = 0; i < 300000; i++)
-        sent[i] = (char)(i * 7 + i / 251);
-    int fd = dial(ports[0]), refused = dial(ports[1]);
-    size_t out = 0, in = 0;
-    while (in < 300000) {
-        struct pollfd ready = {.fd = fd, .events = (short)(POLLIN | (out < 300000 ? POLLOUT : 0))};
-        assert_int_equal(poll(&ready, 1, 20000), 1);
-        if (ready.revents & POLLOUT) {
-            ssize_t n =
-                send(fd, sent + out, 300000 - out > 9000 ? 9000 : 300000 - out, MSG_DONTWAIT);
-            out += n > 0 ? (size_t)n : 0;
-            if (out == 300000)
-                shutdown(fd, SHUT_WR);
-        }
-        if (ready.revents & POLLIN) {
-            ssize_t n = read(fd, got + in, 300000 - in);
-            assert_true(n > 0);
-            in += (size_t)n;
-        }
-    }
-    assert_memory_equal(sent, got, 300000);
-    assert_int_equal(read(fd, got, 1), 0);      /* the end came through, both ways */
-    assert_int_equal(read(refused, got, 1), 0); /* the guest refused it */
-    close(fd);
-    close(refused);
-    vt_free(sent);
-    vt_free(got);
-    leave(&p);
-}
-
 static void test_files_are_looked_at(void **state)
 {
     struct helper *h = *state;
@@ -346,7 +303,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_client_that_left_is_forgotten, setup_slow, teardown),
         TEST(test_failed_create_leaves_nothing),
         TEST(test_half_made_devices_leave_nothing),
-        TEST(test_relay),
         TEST(test_files_are_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

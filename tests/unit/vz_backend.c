@@ -21,6 +21,7 @@ static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
 static struct job *first, **end = &first;
 static unsigned queued;
 static enum vtz_state state;
+static int console_in = -1, console_out = -1; /* the guest's ends */
 
 static void become(enum vtz_state next)
 {
@@ -51,17 +52,56 @@ static void *echo(void *user)
     return NULL;
 }
 
+/* One who talks till nobody listens, and listens to nobody. */
+static void *talk(void *user)
+{
+    int fd = (int)(intptr_t)user;
+    static const char words[4096];
+    while (send(fd, words, sizeof words, MSG_NOSIGNAL) > 0)
+        ;
+    close(fd);
+    return NULL;
+}
+
 static void answer_connect(const struct vtz_call *call, struct vtz_outcome *out)
 {
     int pair[2];
     pthread_t thread;
-    if (call->port != 7 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) {
+    bool known = call->port == 7 || call->port == 8;
+    if (!known || socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) {
         vtz_fail(&out->failure, VTZ_INTERNAL, "refused");
         return;
     }
     out->fd = pair[0];
-    pthread_create(&thread, NULL, echo, (void *)(intptr_t)pair[1]);
+    pthread_create(&thread, NULL, call->port == 7 ? echo : talk, (void *)(intptr_t)pair[1]);
     pthread_detach(thread);
+}
+
+/* What is typed comes back; false at its end. */
+static bool echo_typed(void)
+{
+    char typed[64];
+    ssize_t n = read(console_in, typed, sizeof typed);
+    if (n > 0 && write(console_out, typed, (size_t)n) != n)
+        abort();
+    return n > 0;
+}
+
+static void *echo_console(void *user)
+{
+    while (echo_typed())
+        ;
+    return user;
+}
+
+static void answer_start(struct vtz_outcome *out)
+{
+    pthread_t thread;
+    move(VTZ_STOPPED, VTZ_STARTING, VTZ_RUNNING, out);
+    if (!out->failure.message && console_in >= 0) {
+        pthread_create(&thread, NULL, echo_console, NULL);
+        pthread_detach(thread);
+    }
 }
 
 static void answer_create(const struct vtz_call *call, struct vtz_outcome *out)
@@ -74,13 +114,11 @@ static void answer_create(const struct vtz_call *call, struct vtz_outcome *out)
     out->made.machine_identifier = vt_strdup("aWQ=");
     if (call->config->console_out >= 0 && write(call->config->console_out, hello, 3) != 3)
         abort();
+    console_in = call->config->console_in;
+    console_out = call->config->console_out;
     become(VTZ_STOPPED);
-    if (call->config->console_in >= 0) { /* what is typed comes back, once */
-        char typed[64];
-        ssize_t n = read(call->config->console_in, typed, sizeof typed);
-        if (n > 0 && write(call->config->console_out, typed, (size_t)n) != n)
-            abort();
-    }
+    if (console_in >= 0) /* once; it reads on when it has started */
+        echo_typed();
 }
 
 static void answer(const struct vtz_call *call)
@@ -95,7 +133,7 @@ static void answer(const struct vtz_call *call)
         answer_create(call, &out);
         break;
     case VTZ_OP_START:
-        move(VTZ_STOPPED, VTZ_STARTING, VTZ_RUNNING, &out);
+        answer_start(&out);
         break;
     case VTZ_OP_STOP:
         move(VTZ_RUNNING, VTZ_STOPPING, VTZ_STOPPED, &out);

@@ -23,6 +23,7 @@ struct hot_disk {
     struct vt_qemu_disk layers; /* the overlay over own.path; id NULL: there is none */
     json_t *nodes;              /* BlockdevOptions, the lowest first */
     size_t added;               /* so many of them QEMU has */
+    struct vt_error failed;     /* why it is taken back */
 };
 
 static struct hot_disk *of(const struct vt_qemu_slot *s)
@@ -152,13 +153,33 @@ static const struct vt_qemu_plug disk_plug = {
 
 /* --- into QEMU --- */
 
+static void take_back(struct vt_qemu *q, struct hot_disk *h);
+
+static void on_taken_back(const json_t *result, const struct vt_error *why, void *user)
+{
+    struct vt_qemu *q = user;
+    struct hot_disk *h = of(vt_qemu_slot_replied(q));
+    (void)result;
+    (void)why;
+    h->added--;
+    take_back(q, h);
+}
+
 /* Those it has already go, too; no device has used them. */
+static void take_back(struct vt_qemu *q, struct hot_disk *h)
+{
+    struct vt_error failed = h->failed;
+    if (h->added)
+        vt_qemu_slot_ask(q, "blockdev-del", json_pack("{s:s}", "node-name", top_node(h)),
+                         on_taken_back);
+    else
+        vt_qemu_slot_plugged(q, &failed);
+}
+
 static void give_up(struct vt_qemu *q, struct hot_disk *h, const struct vt_error *why)
 {
-    for (; h->added; h->added--)
-        vt_monitor_request(q->qmp, "blockdev-del", json_pack("{s:s}", "node-name", top_node(h)),
-                           NULL, NULL);
-    vt_qemu_slot_plugged(q, why);
+    h->failed = *why;
+    take_back(q, h);
 }
 
 static void on_device(const json_t *result, const struct vt_error *why, void *user)

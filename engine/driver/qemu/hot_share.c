@@ -10,13 +10,17 @@
 #include "core/mem.h"
 #include "driver/qemu/share.h"
 #include "driver/qemu/slots.h"
+#include "vmtest/log.h"
 
 #define SHARE "vm.share"
 #define UNSHARE "vm.unshare"
 
 struct hot_share {
+    struct vt_qemu *q;
+    struct vt_qemu_slot *slot;
     struct vt_qemu_share share; /* share.config points to `own` */
     struct vt_share own;
+    struct vt_error failed; /* why it is taken back */
 };
 
 static struct hot_share *of(const struct vt_qemu_slot *s)
@@ -40,6 +44,8 @@ static void take(struct vt_qemu *q, struct vt_qemu_slot *s, const struct vt_shar
                  bool virtiofs)
 {
     struct hot_share *h = vt_calloc(1, sizeof *h);
+    h->q = q;
+    h->slot = s;
     h->own = (struct vt_share){.name = vt_strdup(share->name),
                                .path = vt_strdup(share->path),
                                .read_only = share->read_only};
@@ -52,6 +58,8 @@ static void take(struct vt_qemu *q, struct vt_qemu_slot *s, const struct vt_shar
 static void release(struct vt_qemu_slot *s, bool gone)
 {
     struct hot_share *h = s->own;
+    if (h->q->qmp)
+        vt_monitor_forget(h->q->qmp, h);
     if (gone)
         vt_qemu_share_end(&h->share);
     vt_free_const(h->own.name);
@@ -60,18 +68,30 @@ static void release(struct vt_qemu_slot *s, bool gone)
     vt_free(h);
 }
 
-static void remove_chardev(struct vt_qemu *q, const struct vt_qemu_slot *s)
+static json_t *chardev_of(const struct vt_qemu *q, const struct vt_qemu_slot *s)
 {
     char chardev[VT_QEMU_SLOT_ID_MAX];
     vt_qemu_slot_id(vt_qemu_slot_index(q, s), "-fs", chardev);
-    if (of(s)->share.virtiofs)
-        vt_monitor_request(q->qmp, "chardev-remove", json_pack("{s:s}", "id", chardev), NULL, NULL);
+    return json_pack("{s:s}", "id", chardev);
 }
 
+static void on_removed(const json_t *result, const struct vt_error *why, void *user)
+{
+    struct hot_share *h = user;
+    (void)result;
+    if (why)
+        vt_log(VT_LOG_WARNING, "VM %s: the share \"%s\" was taken away, but not its chardev: %s",
+               h->q->config->name, h->own.name, why->message);
+    vt_qemu_slot_cleared(h->q, h->slot);
+}
+
+/* QEMU forgets what it was asked by one who leaves, so its reply is waited for. */
 static void deleted(struct vt_qemu *q, struct vt_qemu_slot *s)
 {
-    remove_chardev(q, s);
-    vt_qemu_slot_cleared(q, s);
+    if (of(s)->share.virtiofs)
+        vt_monitor_request(q->qmp, "chardev-remove", chardev_of(q, s), on_removed, of(s));
+    else
+        vt_qemu_slot_cleared(q, s);
 }
 
 static const struct vt_qemu_plug share_plug = {
@@ -99,6 +119,15 @@ void vt_qemu_argv_hot_share(struct vt_args *args, const struct vt_qemu_machine *
 
 /* --- giving --- */
 
+static void on_taken_back(const json_t *result, const struct vt_error *why, void *user)
+{
+    struct vt_qemu *q = user;
+    struct vt_error failed = of(vt_qemu_slot_replied(q))->failed;
+    (void)result;
+    (void)why;
+    vt_qemu_slot_plugged(q, &failed);
+}
+
 static void on_given(const json_t *result, const struct vt_error *why, void *user)
 {
     struct vt_qemu *q = user;
@@ -107,9 +136,12 @@ static void on_given(const json_t *result, const struct vt_error *why, void *use
     char *link = path_of(q, vt_qemu_slot_index(q, s), suffix_of(of(s)->own.read_only));
     unlink(link); /* QEMU has the folder open */
     vt_free(link);
-    if (why)
-        remove_chardev(q, s);
-    vt_qemu_slot_plugged(q, why);
+    if (!why || !of(s)->share.virtiofs) {
+        vt_qemu_slot_plugged(q, why);
+        return;
+    }
+    of(s)->failed = *why;
+    vt_qemu_slot_ask(q, "chardev-remove", chardev_of(q, s), on_taken_back);
 }
 
 /* `backend`: the member of the device that names what stands behind it; `tag`: that of its tag. */

@@ -91,9 +91,10 @@ static const struct meaning meanings[] = {
     {VZ, 20001, NULL, NULL, VT_EIO, "the NBD server and this Mac did not agree",
      "check the export's name; the helper needs the entitlement com.apple.security.network.client"},
     {VZ, 20002, NULL, NULL, VT_EIO, "the NBD server was lost", NULL},
-    {VZ, 30001, NULL, NULL, VT_ESTATE, "the device is attached already", NULL},
-    {VZ, 30002, NULL, NULL, VT_EHYPERVISOR, "the device could not be set up", NULL},
-    {VZ, 30003, NULL, NULL, VT_ENOTFOUND, "the device is not attached", NULL},
+    {VZ, 30001, NULL, NULL, VT_EUNSUPPORTED, "the virtual machine has no USB controller", NULL},
+    {VZ, 30002, NULL, NULL, VT_ESTATE, "the device is attached already", NULL},
+    {VZ, 30003, NULL, NULL, VT_EHYPERVISOR, "the device could not be set up", NULL},
+    {VZ, 30004, NULL, NULL, VT_ENOTFOUND, "the device is not attached", NULL},
 
     {POSIX, 65, NULL, NULL, VT_EIO, "no route to the guest",
      "macOS 15 and later ask for the Local Network privacy of the program that was started: allow "

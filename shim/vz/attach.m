@@ -16,7 +16,8 @@ static void refuse(const struct vtz_call *call, enum vtz_code code, const char *
     vtz_finish_on_queue(call, &outcome);
 }
 
-/* Those that are plugged in, by name. */
+/* Those that were plugged in, by name. Whether they are still, the controller tells: a guest that
+ * ends may take them along. */
 static NSMutableDictionary *plugged(void)
 {
     static NSMutableDictionary *disks;
@@ -62,6 +63,8 @@ void vtz_attach_usb_on_queue(const struct vtz_call *call)
                    completionHandler:^(NSError *error) {
                      if (error)
                          [plugged() removeObjectForKey:name];
+                     else
+                         [plugged() setObject:(VZUSBMassStorageDevice *_Nonnull)device forKey:name];
                      vtz_finish_error_on_queue(call, error);
                    }];
             return;
@@ -80,7 +83,8 @@ void vtz_detach_usb_on_queue(const struct vtz_call *call)
     if (VTZ_HAS(15.0)) {
         VZUSBController *controller = [[vtz_machine_on_queue() usbControllers] firstObject];
         id<VZUSBDevice> device = [plugged() objectForKey:name];
-        if (!device) {
+        if (!device || ![[controller usbDevices] containsObject:(id _Nonnull)device]) {
+            [plugged() removeObjectForKey:name];
             refuse(call, VTZ_BAD_REQUEST, "is not plugged in");
             return;
         }

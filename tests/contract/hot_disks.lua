@@ -138,18 +138,23 @@ TestHotDisks.testRefused = where_it_can(function(vm, folder)
   contract.raises("state", vm.detach_disk, vm, "a")
 end)
 
--- One that restarts has them still.
-TestHotDisks.testRestart = where_it_can(function(vm)
-  local before = blocks(vm)
-  vm:attach_disk { name = "stick", size = 2 * MIB }
-  lu.assertEquals(write_line(vm, plugged(vm, before, 2 * MIB), "kept").status, 0)
-  vm:reboot()
-  vm:exec("modprobe -a xhci_pci usb_storage sd_mod")
-  local name = plugged(vm, before, 2 * MIB)
-  lu.assertEquals(first_line(vm, name), "kept\n")
-  vm:detach_disk("stick")
-  gone(vm, name)
-end)
+-- One that restarts has them still, however it does.
+local function restarts(options)
+  return where_it_can(function(vm)
+    local before = blocks(vm)
+    vm:attach_disk { name = "stick", size = 2 * MIB }
+    lu.assertEquals(write_line(vm, plugged(vm, before, 2 * MIB), "kept").status, 0)
+    vm:reboot(options)
+    vm:exec("modprobe -a xhci_pci usb_storage sd_mod")
+    local name = plugged(vm, before, 2 * MIB)
+    lu.assertEquals(first_line(vm, name), "kept\n")
+    vm:detach_disk("stick")
+    gone(vm, name)
+  end)
+end
+
+TestHotDisks.testRestart = restarts()
+TestHotDisks.testReset = restarts { hard = true }
 
 -- A guest that goes takes them along; so does going back to a snapshot.
 TestHotDisks.testForgotten = where_it_can(function(vm)

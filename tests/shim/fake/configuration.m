@@ -437,6 +437,7 @@ EMPTY(VZUSBKeyboardConfiguration)
 EMPTY(VZPointingDeviceConfiguration)
 EMPTY(VZUSBScreenCoordinatePointingDeviceConfiguration)
 EMPTY(VZGraphicsDeviceConfiguration)
+EMPTY(VZGraphicsDisplayConfiguration)
 EMPTY(VZSocketDeviceConfiguration)
 EMPTY(VZVirtioSocketDeviceConfiguration)
 

@@ -90,7 +90,6 @@ static void plan_trouble(void)
         });
 }
 
-/* Also those of a life before: a VM that starts again has what is plugged into its controller. */
 static NSError *plug(id device, BOOL in)
 {
     static unsigned numbers;
@@ -104,11 +103,20 @@ static NSError *plug(id device, BOOL in)
     return good ? nil : fake_error(VZErrorInternal, [NSString stringWithUTF8String:why]);
 }
 
+/* Whether a VM that starts again has what was plugged in before is not documented, and whoever uses
+ * it must do with both: here a guest that ended by itself leaves its devices where they were, one
+ * that was stopped takes them along. */
 static void plug_all_in(void)
 {
     for (VZUSBController *controller in [vm.machine valueOf:@"usbControllers"])
         for (id device in [controller valueOf:@"devices"])
             plug(device, YES);
+}
+
+static void unplug_all(void)
+{
+    for (VZUSBController *controller in [vm.machine valueOf:@"usbControllers"])
+        [[controller valueOf:@"devices"] removeAllObjects];
 }
 
 static NSError *start_guest(VZVirtualMachineConfiguration *configuration, const char *restore)
@@ -174,6 +182,12 @@ EMPTY(VZSocketDevice)
 @end
 
 @implementation VZUSBController
+- (NSArray *)usbDevices
+{
+    fake_check_queue(_cmd);
+    NSArray *devices = [self valueOf:@"devices"];
+    return devices ? [[devices copy] autorelease] : [NSArray array];
+}
 - (void)change:(const char *)operation device:(id)device in:(BOOL)in then:(void (^)(NSError *))done
 {
     NSMutableArray *devices = [self valueOf:@"devices"];
@@ -188,7 +202,10 @@ EMPTY(VZSocketDevice)
       NSError *error = nil;
       if (fake_failing(operation))
           error = fake_injected(operation);
-      else if (!vm.guest || [devices containsObject:device] == in)
+      else if ([devices containsObject:device] == in)
+          error = fake_error(in ? VZErrorDeviceAlreadyAttached : VZErrorDeviceNotFound,
+                             @"It is there already, or not there.");
+      else if (!vm.guest)
           error = fake_error(VZErrorInvalidVirtualMachineState, @"It cannot be plugged now.");
       else
           error = plug(device, in);
@@ -388,6 +405,7 @@ static NSError *error_unless(BOOL ok, NSInteger code, const char *why)
                 to:VZVirtualMachineStateStopped
              doing:^{
                end_guest();
+               unplug_all();
                return (NSError *)nil;
              }
               then:done];

@@ -23,6 +23,12 @@
 #define VZ_ON_ARM64 0
 #endif
 
+/* For what is older than its superclass: Apple's are system headers, which clang lets do that. */
+#define VZ_NEWER_SUPER_BEGIN                                                                       \
+    _Pragma("clang diagnostic push")                                                               \
+        _Pragma("clang diagnostic ignored \"-Wunguarded-availability\"")
+#define VZ_NEWER_SUPER_END _Pragma("clang diagnostic pop")
+
 NS_ASSUME_NONNULL_BEGIN
 
 extern NSString *const VZErrorDomain API_AVAILABLE(macos(11.0));
@@ -39,7 +45,20 @@ typedef NS_ENUM(NSInteger, VZErrorCode) {
     VZErrorOperationCancelled API_AVAILABLE(macos(13.0)) = 9,
     VZErrorNotSupported API_AVAILABLE(macos(13.0)) = 10,
     VZErrorSave API_AVAILABLE(macos(14.0)) = 11,
-    VZErrorRestore API_AVAILABLE(macos(14.0)) = 12
+    VZErrorRestore API_AVAILABLE(macos(14.0)) = 12,
+    VZErrorRestoreImageCatalogLoadFailed API_AVAILABLE(macos(13.0)) = 10001,
+    VZErrorInvalidRestoreImageCatalog API_AVAILABLE(macos(13.0)) = 10002,
+    VZErrorNoSupportedRestoreImagesInCatalog API_AVAILABLE(macos(13.0)) = 10003,
+    VZErrorRestoreImageLoadFailed API_AVAILABLE(macos(13.0)) = 10004,
+    VZErrorInvalidRestoreImage API_AVAILABLE(macos(13.0)) = 10005,
+    VZErrorInstallationRequiresUpdate API_AVAILABLE(macos(13.0)) = 10006,
+    VZErrorInstallationFailed API_AVAILABLE(macos(13.0)) = 10007,
+    VZErrorNetworkBlockDeviceNegotiationFailed API_AVAILABLE(macos(14.0)) = 20001,
+    VZErrorNetworkBlockDeviceDisconnected API_AVAILABLE(macos(14.0)) = 20002,
+    VZErrorUSBControllerNotFound API_AVAILABLE(macos(15.0)) = 30001,
+    VZErrorDeviceAlreadyAttached API_AVAILABLE(macos(15.0)) = 30002,
+    VZErrorDeviceInitializationFailure API_AVAILABLE(macos(15.0)) = 30003,
+    VZErrorDeviceNotFound API_AVAILABLE(macos(15.0)) = 30004
 } API_AVAILABLE(macos(11.0));
 
 NS_ASSUME_NONNULL_END

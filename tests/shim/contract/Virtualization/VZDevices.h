@@ -233,8 +233,15 @@ API_AVAILABLE(macos(12.0))
 VZ_NO_INIT;
 @end
 
+API_AVAILABLE(macos(14.0))
+@interface VZGraphicsDisplayConfiguration : VZ_ROOT
+VZ_NO_INIT;
+@end
+
+VZ_NEWER_SUPER_BEGIN
 API_AVAILABLE(macos(13.0))
-@interface VZVirtioGraphicsScanoutConfiguration : VZ_ROOT
+@interface VZVirtioGraphicsScanoutConfiguration : VZGraphicsDisplayConfiguration
+VZ_NEWER_SUPER_END
 VZ_NO_INIT;
 - (instancetype)initWithWidthInPixels:(NSInteger)widthInPixels
                        heightInPixels:(NSInteger)heightInPixels;

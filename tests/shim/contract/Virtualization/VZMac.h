@@ -51,8 +51,10 @@ API_AVAILABLE(macos(12.0))
 - (instancetype)init;
 @end
 
+VZ_NEWER_SUPER_BEGIN
 API_AVAILABLE(macos(12.0))
-@interface VZMacGraphicsDisplayConfiguration : VZ_ROOT
+@interface VZMacGraphicsDisplayConfiguration : VZGraphicsDisplayConfiguration
+VZ_NEWER_SUPER_END
 VZ_NO_INIT;
 - (instancetype)initWithWidthInPixels:(NSInteger)widthInPixels
                        heightInPixels:(NSInteger)heightInPixels

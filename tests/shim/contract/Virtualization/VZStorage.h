@@ -99,6 +99,7 @@ VZ_NO_INIT;
     completionHandler:(void (^)(NSError *_Nullable errorOrNil))completionHandler;
 - (void)detachDevice:(id<VZUSBDevice>)device
     completionHandler:(void (^)(NSError *_Nullable errorOrNil))completionHandler;
+@property(readonly, copy) NSArray<id<VZUSBDevice>> *usbDevices;
 @end
 
 API_AVAILABLE(macos(14.0))

@@ -88,6 +88,7 @@ typedef NSUInteger NSStringEncoding;
 @interface NSArray<ObjectType> : NSObject <NSCopying, NSFastEnumeration>
 @property(readonly) NSUInteger count;
 @property(nullable, readonly) ObjectType firstObject;
+- (BOOL)containsObject:(ObjectType)anObject;
 + (instancetype)arrayWithObjects:(const ObjectType _Nonnull[_Nullable])objects
                            count:(NSUInteger)count;
 + (instancetype)array;

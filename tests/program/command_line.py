@@ -174,7 +174,7 @@ def test_interrupt():
                           home.work.glob("vmtest-results/2*/events.jsonl")):
                 time.sleep(0.02)
             run.send_signal(number)
-            equal(run.wait(timeout=10), code)
+            equal(run.wait(timeout=60), code)
             run.communicate()
             equal(home.outcomes()["testZLater"], "not_run")
             contains((home.work / "vmtest-results/latest/junit.xml").read_text(), "testZLater")

@@ -135,7 +135,7 @@ def test_the_recipe_holds_it():
         one = holding(home, "one")
         os.kill(one.pid, signal.SIGKILL)
         one.wait(timeout=60)
-        ran = home.run("image", "build", "mac", "two", timeout=30)
+        ran = home.run("image", "build", "mac", "two", timeout=120)
         equal(ran.returncode, 3, ran.stderr)
         contains(ran.stderr, f", pid {one.pid}, ")
         end(home, "one")

@@ -58,7 +58,7 @@ def one_round(home, suite, number, rng):
         check(code in (1, 3), f"round {number}: {kind} killed, exit code {code}")
     left = home.leftovers()
     check(not left, f"round {number}: {kind} after {moment:.2f}s left", "\n  ".join(left))
-    run.communicate(timeout=10)
+    run.communicate(timeout=60)
     return kind
 
 

@@ -135,7 +135,7 @@ end""")
             victims = {"parent": [run.pid], "worker": workers, "all": [*janitors, run.pid, *workers]}[whom]
             for pid in victims:
                 os.kill(pid, signal.SIGKILL)
-            run.communicate(timeout=30)
+            run.communicate(timeout=120)
             if whom == "all":  # nobody is left to clean up: the VM is gone all the same
                 until = time.monotonic() + 10
                 while any(b"qemu-system" in cmd for cmd in t.processes().values()):

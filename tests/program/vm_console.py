@@ -40,7 +40,7 @@ class Vm(Home):
     def __exit__(self, *what):
         self.run("vm", "kill", "web")
         self.run("vm", "rm", "-f", "web")
-        left = [] if what[0] else [one for one in self.leftovers(0.5) if one != "rt/vms"]
+        left = [] if what[0] else self.leftovers(10, but=("rt/vms",))
         super().__exit__(*what)
         equal(left, [])
 

@@ -186,9 +186,12 @@ def test_a_run_that_holds_a_vm():
         suite = home.suite("hold.lua", f"""
             local vmtest = require "vmtest"
             TestHold = vmtest.class {{ image = "small", vm = {{ memory = "{MEMORY}" }} }}
-            function TestHold:testIt() vmtest.sleep(20); error "failed" end
+            function TestHold:testIt()
+              while not io.open "go" do vmtest.sleep(0.1) end
+              error "failed"
+            end
         """)
-        run = home.start("run", "--keep", "fail", "--timeout", "100s", suite)
+        run = home.start("run", "--keep", "fail", "--timeout", "300s", suite)
         while not [r for r in json.loads(home.vm("ls", "--json").stdout)
                    if r["state"] == "running" and r["facts"].get("ssh")]:
             check(run.poll() is None, "the run ended")
@@ -200,6 +203,7 @@ def test_a_run_that_holds_a_vm():
         contains(r.stderr, f"is in use by the run {row['run']}")
         contains(home.vm("console", name, code=3).stderr, row["run"])
         equal(home.vm("exec", name, "echo by ssh").stdout, "by ssh\n")
+        (home.work / "go").touch()
         run.communicate(timeout=100)
         equal(run.returncode, 1)
         # left running: its configuration lies beside it

@@ -106,12 +106,13 @@ class Home:
             left += [os.path.join(folder, name) for name in files if ".tmp-" in name]
         return [os.path.relpath(path, self.path) for path in left]
 
-    def leftovers(self, patience=5.0):
-        """Waits up to `patience` seconds for everything to be gone; what is not, is returned."""
+    def leftovers(self, patience=15.0, but=()):
+        """Waits up to `patience` seconds for everything to be gone but these; what is not, is returned."""
         end = time.monotonic() + patience
         while True:
             left = [f"process {pid}: {cmd.decode(errors='replace')[:120]}"
-                    for pid, cmd in self.processes().items()] + self.files_left()
+                    for pid, cmd in self.processes().items()]
+            left += [path for path in self.files_left() if path not in but]
             if not left or time.monotonic() > end:
                 return left
             time.sleep(0.05)

@@ -505,7 +505,7 @@ def test_vms_that_stay():
             check("running" not in vm("ls"), "it stopped")
         finally:
             home.run("vm", "rm", "-f", "stays")
-        equal([left for left in home.leftovers(0.5) if left != "rt/vms"], [])
+        equal(home.leftovers(15, but=("rt/vms",)), [])
 
 
 PARTS = {

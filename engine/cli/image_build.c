@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/build_slot.h"
+#include "cli/build_needs.h"
 #include "cli/lua_build.h"
 #include "cli/making.h"
 #include "core/args.h"
@@ -18,7 +18,6 @@
 #define OP "image.build"
 #define TIMEOUT_S 1800.0
 #define SETTING "VMTEST_SET_"
-#define MACOS_GUEST "macos_guest"
 #define LEASE_FD "VMTEST_LEASE_FD="
 
 extern char **environ;
@@ -81,28 +80,9 @@ static void recipe_env(const struct vt_build *b, struct vt_args *env)
 
 struct plan {
     struct vt_recipe recipe;
-    double wait; /* seconds, for a slot that is taken */
+    struct vt_needs needs;
+    double wait; /* seconds, for what others have */
 };
-
-static bool is_mac(const struct vt_recipe *recipe)
-{
-    return recipe->needs && !strcmp(recipe->needs, MACOS_GUEST);
-}
-
-static enum vt_code check_needs(const struct vt_recipe *recipe, struct vt_error *err)
-{
-    if (recipe->needs && recipe->lua) {
-        vt_fail(err, VT_EINVAL, OP, "%s: a recipe in Lua needs nothing beforehand", recipe->path);
-        vt_hint(err, "remove its line \"needs:\": its VM takes by itself what it needs");
-        return VT_EINVAL;
-    }
-    if (!recipe->needs || is_mac(recipe))
-        return VT_OK;
-    vt_fail(err, VT_EINVAL, OP, "%s needs \"%.80s\", which vmtest does not know", recipe->path,
-            recipe->needs);
-    vt_hint(err, "its line \"needs:\" can say " MACOS_GUEST);
-    return VT_EINVAL;
-}
 
 static enum vt_code run_program(struct vt_making *m, const struct vt_recipe *recipe,
                                 const struct vt_lease *lease, struct vt_error *err)
@@ -138,8 +118,7 @@ static enum vt_code fill(struct vt_making *m, struct vt_error *err)
     if (recipe->lua)
         return vt_lua_build_run(m, &lua, err);
     struct vt_lease *lease = NULL;
-    enum vt_code code =
-        is_mac(recipe) ? vt_build_slot_take(m->build.name, plan->wait, &lease, err) : VT_OK;
+    enum vt_code code = vt_build_needs_take(m->build.name, &plan->needs, plan->wait, &lease, err);
     if (code == VT_ECANCELED)
         m->signal = vt_signals_pending();
     if (!code)
@@ -155,25 +134,24 @@ static int build(const struct vt_command *self, const char *const *values, char 
     struct plan plan = {0};
     struct vt_recipe *recipe = &plan.recipe;
     struct vt_setting *settings = NULL;
-    size_t count = 0;
     int code = VT_EXIT_USAGE;
-    if (parse_settings(values[SET], &settings, &count, &err) ||
-        (values[ROLE] && vt_image_role_parse(values[ROLE], &m->made.role, &err)) ||
+    enum vt_code parsed = parse_settings(values[SET], &settings, &m->build.setting_count, &err);
+    m->build.settings = settings;
+    if (parsed || (values[ROLE] && vt_image_role_parse(values[ROLE], &m->made.role, &err)) ||
         (values[TIMEOUT] && vt_parse_duration(values[TIMEOUT], &m->build.timeout, &err)) ||
-        vt_recipe_find(args[0], recipe, &err) || check_needs(recipe, &err)) {
+        vt_recipe_find(args[0], recipe, &err) ||
+        vt_build_needs(recipe, &m->build, &plan.needs, &err)) {
         vt_cli_error(self, &err);
     } else if (!(m->build.timeout > 0)) {
         code = vt_cli_usage(self, "--timeout must be above 0");
     } else if (vt_cli_wait(self, values[WAIT], &plan.wait)) {
         m->build.name = args[1] ? args[1] : recipe->name;
-        m->build.settings = settings;
-        m->build.setting_count = count;
         m->made.recipe = recipe->path;
         m->made.recipe_sha256 = recipe->sha256;
         m->user = &plan;
         code = vt_making_run(m);
     }
-    free_settings(settings, count);
+    free_settings(settings, m->build.setting_count);
     vt_recipe_clear(recipe);
     return code;
 }

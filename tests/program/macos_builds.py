@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Recipes that start a macOS guest by themselves (`# needs: macos_guest`) take one of the host's slots for such
-guests: who is refused, who waits, who holds it. The recipes are simulated; slots and processes are real."""
+"""Recipes that start a guest by themselves (`# needs: macos_guest memory=… cpus=…`) take what it needs of the
+host, one of the slots for macOS guests too: who is refused, who waits, who holds it. The recipes are simulated; slots and processes are real."""
 import os
 import signal
 import time
@@ -164,19 +164,46 @@ def test_others_need_none():
         equal(ran.returncode, 0, ran.stderr)
 
 
+def test_memory_and_processors():
+    """What the line says, or the settings of these names."""
+    with new_home() as home:
+        (home.home / "recipes" / "mac").write_text(RECIPE.replace("macos_guest", "memory=200M  cpus=2"))
+        home.env.update(VMTEST_MEMORY_LIMIT="300M", VMTEST_CPU_LIMIT="3")
+        for words, message in (((), "VM two (image build) needs 200 MiB of memory, and 100 MiB of 300 MiB are free"),
+                               (("--set", "memory=90M"), "VM two (image build) needs 2 processors, and 1 processor "
+                                                         "of 3 processors is free")):
+            one = holding(home, "one")
+            refused = home.run("image", "build", "mac", "two", *words)
+            equal(refused.returncode, 3, refused.stderr)
+            contains(refused.stderr, message)
+            contains(refused.stderr, "VM one (image build)")
+            end(home, "two")
+            ran = home.run("image", "build", "mac", "two", "--set", "memory=90M", "--set", "cpus=1")
+            equal(ran.returncode, 0, ran.stderr)
+            end(home, "one")
+            equal(one.wait(timeout=60), 0, log(home, "one"))
+            for path in home.work.glob("*-*"):
+                path.unlink()
+        equal((leases(home), home.leftovers()), ([], []))
+
+
 def test_needs_that_are_not_known():
     with new_home() as home:
         recipes = home.home / "recipes"
-        (recipes / "mac").write_text(RECIPE.replace("macos_guest", "two_macs"))
         (recipes / "lua.lua").write_text("-- needs: macos_guest\nreturn {}\n")
-        for name, message in (("mac", 'mac needs "two_macs", which vmtest does not know'),
-                              ("lua", "a recipe in Lua needs nothing beforehand")):
+        for name, needs, message in (("mac", "two_macs", 'mac needs "two_macs", which vmtest does not know'),
+                                     ("mac", "macos_guest cpus=0", "cpus=0: it is to be a number from 1 to"),
+                                     ("mac", "memory=much", "much"),
+                                     ("lua", "", "a recipe in Lua needs nothing beforehand")):
+            (recipes / "mac").write_text(RECIPE.replace("macos_guest", needs))
             ran = home.run("image", "build", name)
             equal(ran.returncode, 2, ran.stderr)
             contains(ran.stderr, message)
+            check(not began(home, name))
         contains(home.run("image", "recipes").stdout, "a guest that nobody starts")
 
 
 if __name__ == "__main__":
     main([test_none_where_there_are_none, test_two_at_once, test_waiting_ends, test_the_recipe_holds_it,
-          test_a_failed_recipe_gives_it_back, test_others_need_none, test_needs_that_are_not_known])
+          test_a_failed_recipe_gives_it_back, test_others_need_none,
+          test_memory_and_processors, test_needs_that_are_not_known])

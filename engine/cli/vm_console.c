@@ -17,7 +17,7 @@
 
 #define LEAVE 0x1d /* Ctrl-] */
 #define CHUNK 4096
-#define LAST_MS 500 /* after the end of a piped input, for what the guest still says */
+#define LAST_MS 2000 /* after the end of a piped input, for what the guest still says */
 
 static volatile sig_atomic_t signalled;
 

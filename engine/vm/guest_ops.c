@@ -7,7 +7,7 @@
 #include "vm/internal.h"
 
 #define CONNECT_S 30.0 /* to connect again; scaled */
-#define VERDICT_S 0.25 /* after a lost connection, for the hypervisor to tell why */
+#define VERDICT_S 3.0  /* after a lost connection, for a hypervisor to tell why; it can be slow */
 
 enum kind { EXEC, TRANSFER };
 

@@ -22,6 +22,8 @@ struct vm_op {
     struct vm_op *next, *prev;
     struct vt_op *inner;               /* the driver's or the channel's part under way, or NULL */
     void *result;                      /* what vt__vm_settle() and vt__vm_op_relay() end it with */
+    double clock_given;                /* vt_wall() that the guest was told by a command, */
+    int clock_tries;                   /* so many times */
     bool waits_restart;                /* goes on at vt_vm_restarted() */
     bool waits_ready;                  /* goes on when the ready text was seen */
     void (*ended)(struct vm_op *self); /* the VM stopped or crashed; never NULL */

@@ -102,7 +102,7 @@ VZ_NO_INIT;
 @property(readonly, copy) NSArray<id<VZUSBDevice>> *usbDevices;
 @end
 
-API_AVAILABLE(macos(14.0))
+API_AVAILABLE(macos(15.0))
 @interface VZStorageDevice : VZ_ROOT
 VZ_NO_INIT;
 @end

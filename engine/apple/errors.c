@@ -95,6 +95,14 @@ static const struct meaning meanings[] = {
     {VZ, 30002, NULL, NULL, VT_ESTATE, "the device is attached already", NULL},
     {VZ, 30003, NULL, NULL, VT_EHYPERVISOR, "the device could not be set up", NULL},
     {VZ, 30004, NULL, NULL, VT_ENOTFOUND, "the device is not attached", NULL},
+    {VZ, 40001, NULL, NULL, VT_EINVAL, "macOS does not take the full name of the guest's account",
+     NULL},
+    {VZ, 40002, NULL, NULL, VT_EINVAL, "macOS does not take the name of the guest's account", NULL},
+    {VZ, 40003, NULL, NULL, VT_EINVAL, "macOS does not take the password of the guest's account",
+     NULL},
+    {VZ, 50001, NULL, NULL, VT_EHYPERVISOR, "the keys of Secure Boot could not be enrolled", NULL},
+    {VZ, 50002, NULL, NULL, VT_EIO, "the EFI variables cannot be read or written",
+     "check the file of the variable store: its mode, and that it is whole"},
 
     {POSIX, 65, NULL, NULL, VT_EIO, "no route to the guest",
      "macOS 15 and later ask for the Local Network privacy of the program that was started: allow "

@@ -102,7 +102,7 @@ def test_provisioning(f):
                 provisioning={k: v for k, v in wanted.items() if k != "user"})
         with open(f / "password", "w", encoding="utf-8") as file:
             file.write("abc")
-        c.fails("start", 2, "provisioning: The password is too short", **VZ, provisioning=wanted)
+        c.fails("start", 40003, "provisioning: The password is too short", **VZ, provisioning=wanted)
         with open(f / "password", "w", encoding="utf-8") as file:
             file.write("secret")
         c.ok("start", "running", provisioning=wanted)

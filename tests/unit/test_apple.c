@@ -216,6 +216,8 @@ static void test_errors(void **state)
          "vmtest features"},
         {"VZErrorDomain", 10007, "image.build", "Installation failed.", VT_EHYPERVISOR,
          "installation", "newer than the host"},
+        {"VZErrorDomain", 40003, "vm.start", "Invalid password.", VT_EINVAL, "the password", ""},
+        {"VZErrorDomain", 50002, "vm.start", "Inaccessible.", VT_EIO, "EFI variables", "mode"},
         {"VZErrorDomain", 10006, "image.build", "", VT_EUNSUPPORTED, "needs an update", "Xcode"},
         {"VZErrorDomain", -9, "vm.start", "The virtual machine encountered a security error.",
          VT_EHYPERVISOR, "key", "security unlock-keychain"},

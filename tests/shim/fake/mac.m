@@ -121,12 +121,14 @@ COUNTS(BOOL, enablesRemoteLogin, setEnablesRemoteLogin)
 COUNTS(BOOL, startUpFromMacOSRecovery, setStartUpFromMacOSRecovery)
 - (BOOL)setGuestProvisioningOptions:(VZMacGuestProvisioningOptions *)options error:(NSError **)error
 {
-    if ([[options username] length] && [[options password] length] >= 4)
-        return YES;
-    if (error)
-        *error =
-            fake_error(VZErrorInvalidVirtualMachineConfiguration, @"The password is too short.");
-    return NO;
+    NSError *wrong = nil;
+    if (![[options username] length])
+        wrong = fake_error(VZErrorGuestProvisioningInvalidUsername, @"The username is invalid.");
+    else if ([[options password] length] < 4)
+        wrong = fake_error(VZErrorGuestProvisioningInvalidPassword, @"The password is too short.");
+    if (wrong && error)
+        *error = wrong;
+    return wrong == nil;
 }
 @end
 

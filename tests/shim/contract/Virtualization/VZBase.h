@@ -58,7 +58,12 @@ typedef NS_ENUM(NSInteger, VZErrorCode) {
     VZErrorUSBControllerNotFound API_AVAILABLE(macos(15.0)) = 30001,
     VZErrorDeviceAlreadyAttached API_AVAILABLE(macos(15.0)) = 30002,
     VZErrorDeviceInitializationFailure API_AVAILABLE(macos(15.0)) = 30003,
-    VZErrorDeviceNotFound API_AVAILABLE(macos(15.0)) = 30004
+    VZErrorDeviceNotFound API_AVAILABLE(macos(15.0)) = 30004,
+    VZErrorGuestProvisioningInvalidFullName API_AVAILABLE(macos(27.0)) = 40001,
+    VZErrorGuestProvisioningInvalidUsername API_AVAILABLE(macos(27.0)) = 40002,
+    VZErrorGuestProvisioningInvalidPassword API_AVAILABLE(macos(27.0)) = 40003,
+    VZErrorEFISecureBootEnrollmentFailed API_AVAILABLE(macos(27.0)) = 50001,
+    VZErrorEFIVariableInaccessible API_AVAILABLE(macos(27.0)) = 50002
 } API_AVAILABLE(macos(11.0));
 
 NS_ASSUME_NONNULL_END

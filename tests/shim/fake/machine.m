@@ -335,6 +335,14 @@ static NSArray *one_for_each(NSArray *configurations, Class class)
     return vm.nics;
 }
 
+/* Saving asks for a state, all the others for a way to another one. */
+static NSError *refused(VZVirtualMachineState on_its_way)
+{
+    if (on_its_way == VZVirtualMachineStateSaving)
+        return fake_error(VZErrorInvalidVirtualMachineState, @"Invalid state.");
+    return fake_error(VZErrorInvalidVirtualMachineStateTransition, @"Invalid transition.");
+}
+
 /* An operation: at once on its way, and after a while at its end, or where it failed. */
 - (void)carryOut:(const char *)operation
             from:(BOOL)may
@@ -352,7 +360,7 @@ static NSArray *one_for_each(NSArray *configurations, Class class)
     later(fake_number("VMTEST_FAKE_VZ_MS", 2), ^{
       NSError *error = nil;
       if (!may)
-          error = fake_error(VZErrorInvalidVirtualMachineStateTransition, @"Invalid transition.");
+          error = refused(on_its_way);
       else if (fake_failing(operation))
           error = fake_injected(operation);
       else

@@ -36,7 +36,8 @@ NS_ASSUME_NONNULL_BEGIN
 extern const struct vtz_backend vtz_apple_backend;
 
 dispatch_queue_t vtz_queue(void);
-VZVirtualMachine *_Nullable vtz_machine_on_queue(void); /* nil before `create` */
+VZVirtualMachine *_Nullable vtz_machine_on_queue(void);        /* nil before `create` */
+const struct vtz_config *_Nullable vtz_made_of_on_queue(void); /* NULL before `create` */
 
 /* The operations that are not machine.m's own; each ends with vtz_finish_on_queue(), now or later.
  */
@@ -54,8 +55,10 @@ void vtz_finish_on_queue(const struct vtz_call *call, struct vtz_outcome *outcom
 void vtz_finish_error_on_queue(const struct vtz_call *call, NSError *_Nullable error);
 void vtz_tell_state_on_queue(void);
 
+/* While macOS is installed, its VM must be neither paused nor stopped. */
 BOOL vtz_is_installing_on_queue(void);
-void vtz_cancel_install_on_queue(void); /* where one is under way */
+/* NO: no installation is under way. Else it is cancelled, and `quit` is done when it is over. */
+BOOL vtz_end_install_on_queue(const struct vtz_call *quit);
 
 /* The configuration of `config`, checked by the framework; autoreleased. nil with out->failure set.
  * out->made is what was made new. Files that were made for it are removed again where it fails. */

@@ -6,7 +6,8 @@
 #if VTZ_APPLE_SILICON
 #define PROGRESS_NS (250 * (int64_t)NSEC_PER_MSEC)
 
-static VZMacOSInstaller *installer; /* while one is under way */
+static VZMacOSInstaller *installer;       /* while one is under way */
+static const struct vtz_call *quit_after; /* it waits for the end of that */
 
 static void fill_image(struct vtz_image *out, VZMacOSRestoreImage *image)
 {
@@ -46,9 +47,13 @@ BOOL vtz_is_installing_on_queue(void)
     return installer != nil;
 }
 
-void vtz_cancel_install_on_queue(void)
+BOOL vtz_end_install_on_queue(const struct vtz_call *quit)
 {
+    if (!installer)
+        return NO;
+    quit_after = quit;
     [installer.progress cancel];
+    return YES;
 }
 
 static void tell_progress(double *last)
@@ -81,12 +86,19 @@ static void installed(const struct vtz_call *call, NSError *error)
     [installer release];
     installer = nil;
     vtz_finish_error_on_queue(call, error);
+    if (quit_after)
+        vtz_finish_error_on_queue(quit_after, nil);
 }
 
 void vtz_install_on_queue(const struct vtz_call *call)
 {
     struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
     VZVirtualMachine *machine = vtz_machine_on_queue();
+    if (vtz_made_of_on_queue()->boot.kind != VTZ_BOOT_MACOS) {
+        vtz_fail(&outcome.failure, VTZ_BAD_REQUEST, "path: is for macOS guests");
+        vtz_finish_on_queue(call, &outcome);
+        return;
+    }
     if (installer || !machine || machine.state != VZVirtualMachineStateStopped) {
         vtz_fail(&outcome.failure, VTZ_WRONG_STATE, "macOS is installed into a VM that is stopped");
         vtz_finish_on_queue(call, &outcome);
@@ -104,7 +116,7 @@ void vtz_cancel_on_queue(const struct vtz_call *call)
 {
     struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
     if (installer)
-        vtz_cancel_install_on_queue();
+        [installer.progress cancel];
     else
         vtz_fail(&outcome.failure, VTZ_WRONG_STATE, "no installation is under way");
     vtz_finish_on_queue(call, &outcome);
@@ -139,7 +151,9 @@ BOOL vtz_is_installing_on_queue(void)
     return NO;
 }
 
-void vtz_cancel_install_on_queue(void)
+BOOL vtz_end_install_on_queue(const struct vtz_call *quit)
 {
+    (void)quit;
+    return NO;
 }
 #endif

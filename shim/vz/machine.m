@@ -21,6 +21,11 @@ VZVirtualMachine *vtz_machine_on_queue(void)
     return machine;
 }
 
+const struct vtz_config *vtz_made_of_on_queue(void)
+{
+    return made_of;
+}
+
 /* ---- state ---- */
 
 /* Apple's state in our words. The newer names are numbers, which an older macOS does not mind. */
@@ -227,7 +232,7 @@ static void request_stop(const struct vtz_call *call)
 {
     struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
     NSError *error = nil;
-    if (!machine.canRequestStop) {
+    if (!machine.canRequestStop || vtz_is_installing_on_queue()) {
         wrong_state(call);
         return;
     }
@@ -324,7 +329,8 @@ static void tell_state(const struct vtz_call *call)
 /* Whatever it does now, it ends; the process does soon after. */
 static void quit(const struct vtz_call *call)
 {
-    vtz_cancel_install_on_queue();
+    if (vtz_end_install_on_queue(call))
+        return;
     if (machine.canStop)
         [machine stopWithCompletionHandler:^(NSError *error) {
           vtz_finish_error_on_queue(call, error);

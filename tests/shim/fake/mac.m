@@ -271,6 +271,11 @@ static void answer_with(NSString *text, NSURL *url, void (^done)(VZMacOSRestoreI
     fake_need(machine, _cmd);
     fake_need(url, _cmd);
     fake_check_queue(_cmd);
+    if (![[[machine valueOf:@"configuration"] platform]
+            isKindOfClass:[VZMacPlatformConfiguration class]])
+        [NSException raise:NSInvalidArgumentException format:@"The platform is not of macOS."];
+    if (![url isFileURL] || ![[NSFileManager defaultManager] fileExistsAtPath:[url path]])
+        [NSException raise:NSInvalidArgumentException format:@"The URL is of no file."];
     if ((self = [super init])) {
         [self keep:machine as:@"machine"];
         [self keep:[[[FakeProgress alloc] init] autorelease] as:@"progress"];
@@ -281,7 +286,7 @@ READS(NSProgress *, progress)
 
 - (void)endWith:(NSError *)error then:(void (^)(NSError *))done
 {
-    fake_set_state(VZVirtualMachineStateStopped);
+    fake_install(VZVirtualMachineStateStopped);
     done(error);
 }
 
@@ -307,7 +312,7 @@ READS(NSProgress *, progress)
     fake_check_queue(_cmd);
     if ([(VZVirtualMachine *)[self valueOf:@"machine"] state] != VZVirtualMachineStateStopped)
         fake_broken("macOS is installed into a VM that is stopped", _cmd);
-    fake_set_state(VZVirtualMachineStateRunning);
+    fake_install(VZVirtualMachineStateRunning);
     [self step:0 then:[[done copy] autorelease]];
 }
 @end

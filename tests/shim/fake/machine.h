@@ -6,6 +6,6 @@
 
 dispatch_queue_t fake_queue_of_machine(void);
 void fake_check_queue(SEL where); /* off the VM's queue: a rule is broken */
-void fake_set_state(VZVirtualMachineState state);
+void fake_install(VZVirtualMachineState state);
 
 #endif

@@ -11,6 +11,7 @@
 static struct {
     dispatch_queue_t queue;
     VZVirtualMachineState state;
+    bool installing;
     id<VZVirtualMachineDelegate> delegate; /* not retained, as Apple's is weak */
     VZVirtualMachine *machine;
     const struct guest_ops *ops;
@@ -30,9 +31,16 @@ void fake_check_queue(SEL where)
         fake_broken("called off the queue of the VM", where);
 }
 
-void fake_set_state(VZVirtualMachineState state)
+void fake_install(VZVirtualMachineState state)
 {
+    vm.installing = state != VZVirtualMachineStateStopped;
     vm.state = state;
+}
+
+static void check_not_installing(SEL where)
+{
+    if (vm.installing)
+        fake_broken("the VM is paused or stopped while macOS is installed", where);
 }
 
 static void later(long ms, dispatch_block_t block)
@@ -100,7 +108,9 @@ static NSError *plug(id device, BOOL in)
     struct guest_disk disk = fake_translate_disk([device valueOf:@"configuration"]);
     bool good =
         in ? vm.ops->plug(vm.guest, number, &disk, why) : vm.ops->unplug(vm.guest, number, why);
-    return good ? nil : fake_error(VZErrorInternal, [NSString stringWithUTF8String:why]);
+    return good ? nil
+                : fake_error(in ? VZErrorDeviceInitializationFailure : VZErrorInternal,
+                             [NSString stringWithUTF8String:why]);
 }
 
 /* Whether a VM that starts again has what was plugged in before is not documented, and whoever uses
@@ -353,6 +363,8 @@ static NSError *refused(VZVirtualMachineState on_its_way)
 {
     VZVirtualMachineState before = vm.state;
     fake_check_queue(_cmd);
+    if (may)
+        check_not_installing(_cmd);
     done = [[done copy] autorelease];
     doing = [[doing copy] autorelease];
     if (may)
@@ -449,6 +461,7 @@ static NSError *error_unless(BOOL ok, NSInteger code, const char *why)
 {
     char why[GUEST_WHY] = "";
     NSError *failed = nil;
+    check_not_installing(_cmd);
     if (![self canRequestStop])
         failed = fake_error(VZErrorInvalidVirtualMachineState, @"Invalid state.");
     else if (fake_failing("request_stop"))

@@ -9,7 +9,7 @@
 
 #define OP "vm.new"
 #define SERIAL_MAX 20 /* bytes of a virtio disk's serial number (virtio 1.2, 5.2.6.1) */
-#define TAG_MAX 31    /* bytes of a 9p mount tag as QEMU takes it; virtiofs takes 36 */
+#define TAG_MAX 31    /* bytes of a 9p mount tag as QEMU takes it; virtiofs takes 35 */
 #define BRIDGE_MAX 15 /* bytes of a Linux interface's name */
 
 static bool is_one_of(const char *word, const char *const *words, size_t count)

@@ -65,8 +65,15 @@ static void check_whole(const struct vtz_config *c, struct vtz_failure *failure)
         vtz_fail(failure, VTZ_BAD_REQUEST, "config.memory: has to be a multiple of 1 MiB");
     if (c->rosetta && !linux_guest)
         vtz_fail(failure, VTZ_BAD_REQUEST, "config.rosetta: is for Linux guests");
+    if (c->rosetta && strlen(c->rosetta) > VTZ_TAG_MAX)
+        vtz_fail(failure, VTZ_BAD_REQUEST, "config.rosetta: has to be of at most %d bytes",
+                 VTZ_TAG_MAX);
     if (c->nested && !linux_guest)
         vtz_fail(failure, VTZ_BAD_REQUEST, "config.nested: is for Linux guests");
+    for (size_t i = 0; i < c->disk_count && !linux_guest; i++)
+        if (c->disks[i].bus == VTZ_BUS_NVME)
+            vtz_fail(failure, VTZ_BAD_REQUEST,
+                     "config.disks[%zu].bus: \"nvme\" is for Linux guests", i);
     for (size_t i = 0; i < c->share_count && c->rosetta; i++)
         if (!strcmp(c->shares[i].tag, c->rosetta))
             vtz_fail(failure, VTZ_BAD_REQUEST, "config.rosetta: a share has this tag already");

@@ -16,7 +16,8 @@ enum {
     VTZ_NICS_MAX = 16,
     VTZ_SHARES_MAX = 32,
     VTZ_DIRS_MAX = 64, /* of one share */
-    VTZ_PORTS_MAX = 64
+    VTZ_PORTS_MAX = 64,
+    VTZ_TAG_MAX = 35 /* bytes: the framework takes less than 36 */
 };
 
 enum vtz_boot_kind { VTZ_BOOT_LINUX, VTZ_BOOT_EFI, VTZ_BOOT_MACOS };

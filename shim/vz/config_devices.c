@@ -6,7 +6,7 @@
 #include "core/text.h"
 #include "vz/take.h"
 
-enum { DISK_ID_MAX = 20, TAG_MAX = 36 };
+enum { DISK_ID_MAX = 20 };
 
 static void read_disk(struct vtz_disk *d, struct vtz_take *take)
 {
@@ -125,8 +125,8 @@ static void read_share(struct vtz_share *share, struct vtz_take *take)
 {
     share->tag = vtz_take_text(take, "tag", VTZ_REQUIRED);
     share->automount = share->tag && !strcmp(share->tag, "automount");
-    if (share->tag && strlen(share->tag) > TAG_MAX)
-        vtz_take_fail(take, "tag", "has to be of at most %d bytes", TAG_MAX);
+    if (share->tag && strlen(share->tag) > VTZ_TAG_MAX)
+        vtz_take_fail(take, "tag", "has to be of at most %d bytes", VTZ_TAG_MAX);
     const char *path = vtz_take_path(take, "path", VTZ_OPTIONAL);
     json_t *paths = vtz_take_value(take, "paths", VTZ_OPTIONAL);
     bool read_only = false;

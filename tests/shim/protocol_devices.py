@@ -35,8 +35,8 @@ def test_configurations_the_framework_refuses(f):
             ({"disks": [{"path": f / "odd", "bus": "virtio"}]}, 5, "config.disks[0]: Invalid disk", "VZErrorDomain"),
             ({"cpus": 9}, BAD, "config.cpus: this host takes from 1 to 8", "vmtest"),
             ({"memory": 64 * MIB}, BAD, "config.memory: this host takes", "vmtest"),
-            ({"shares": [{"tag": "t" * 36, "path": f / "shared"}]}, 2, "config.shares[0]: Invalid tag",
-             "VZErrorDomain"),
+            ({"shares": [{"tag": "t" * 36, "path": f / "shared"}]}, BAD, "config.shares[0].tag: has to be of at most 35",
+             "vmtest"),
             ({"shares": [{"tag": "t", "paths": {".x": {"path": f / "shared"}}}]}, 2, "Invalid name",
              "VZErrorDomain"),
             ({"machine_identifier": b64(b"short")}, BAD, "config.machine_identifier", "vmtest"),
@@ -46,6 +46,12 @@ def test_configurations_the_framework_refuses(f):
             c.fails("create", code, words, domain=domain, config=f.config(**members))
             check(c.ok("state")["state"] == "none")
             c.ok("create", "stopped", config=f.config())  # the next one may be right
+    with Helper(f, UNSUPPORTED=1) as c:
+        c.fails("create", 2, "config: Virtualization is not available", **VZ, config=f.config())
+    with Helper(f) as c:
+        config = f.mac_config()
+        config["disks"].append({"path": f / "disk", "bus": "nvme"})
+        c.fails("create", BAD, 'config.disks[1].bus: "nvme" is for Linux guests', config=config)
     with Helper(f, NO_ENTITLEMENT=1) as c:
         c.fails("create", 2, "com.apple.security.virtualization", **VZ, config=f.config())
     with Helper(f, FAIL="vmnet=1001") as c:

@@ -316,6 +316,8 @@ static void test_wrong_options(void **state)
          .hint = "\"rosetta\""},
         {.text = "{\"rosetta\": \"\"}", .told = "\"rosetta\" of \"vz\" is to be true, or the tag"},
         {.text = "{\"rosetta\": \"a/b\"}", .told = "cannot be the tag"},
+        {.text = "{\"rosetta\": \"123456789012345678901234567890123456\"}",
+         .told = "at most 35 characters"},
         {.text = "{\"rosetta\": \"src\"}", .told = "the name of a share"},
         {.text = "{\"nested\": 1}", .told = "true or false"},
         {.text = "{\"screen\": true}", .told = "\"1920x1200\""},

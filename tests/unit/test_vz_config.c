@@ -15,6 +15,7 @@
 
 #define HEAD "\"cpus\": 2, \"memory\": 1073741824, "
 #define LINUX "\"boot\": {\"kind\": \"linux\", \"kernel\": \"/k\"}"
+#define TAG36 "123456789012345678901234567890123456"
 #define MACOS "\"boot\": {\"kind\": \"macos\", \"auxiliary\": \"/a\", \"hardware_model\": \"TWFj\"}"
 
 static struct vtz_config *parse(const char *text, struct vtz_failure *failure)
@@ -118,6 +119,10 @@ static const char *const wrong[][2] = {
      "config.nics[0].subnet"},
     {"{" HEAD LINUX ", \"nics\": [{\"kind\": \"vmnet\", \"subnet\": \"192.168.77.0/24x\"}]}",
      "config.nics[0].subnet"},
+    {"{" HEAD LINUX ", \"shares\": [{\"tag\": \"" TAG36 "\", \"path\": \"/p\"}]}",
+     "config.shares[0].tag: has to be of at most 35 bytes"},
+    {"{" HEAD LINUX ", \"rosetta\": \"" TAG36 "\"}",
+     "config.rosetta: has to be of at most 35 bytes"},
     {"{" HEAD LINUX ", \"shares\": [{\"tag\": \"t\"}]}", "config.shares[0].path: either"},
     {"{" HEAD LINUX ", \"shares\": [{\"tag\": \"t\", \"paths\": {}}]}", "config.shares[0].paths"},
     {"{" HEAD LINUX ", \"shares\": [{\"tag\": \"t\", \"paths\": {\"a/b\": {\"path\": \"/p\"}}}]}",
@@ -131,6 +136,8 @@ static const char *const wrong[][2] = {
      "config.shares[0].tag: is missing"},
     {"{" HEAD MACOS ", \"rosetta\": \"r\"}", "config.rosetta: is for Linux"},
     {"{" HEAD MACOS ", \"nested\": true}", "config.nested: is for Linux"},
+    {"{" HEAD MACOS ", \"disks\": [{\"path\": \"/d\", \"bus\": \"nvme\"}]}",
+     "config.disks[0].bus: \"nvme\" is for Linux"},
     {"{" HEAD LINUX ", \"screen\": {\"width\": 0, \"height\": 9}}", "config.screen.width"},
     {"{" HEAD LINUX ", \"console\": {}}", "config.console.path: is missing"},
     {"{" HEAD LINUX ", \"vsock\": [{\"port\": 4294967295, \"socket\": \"/s\"}]}",

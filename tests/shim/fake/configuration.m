@@ -3,6 +3,7 @@
 
 #include "accessors.h"
 #include "identity.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -81,6 +82,8 @@ HOLDS(NSURL *, initialRamdiskURL, setInitialRamdiskURL)
 - (instancetype)initWithURL:(NSURL *)url
 {
     fake_need(url, _cmd);
+    if (![[NSFileManager defaultManager] fileExistsAtPath:[url path]])
+        fake_broken("there is no such variable store", _cmd);
     if ((self = [super init]))
         [self keep:url as:@"URL"];
     return self;
@@ -303,7 +306,9 @@ READS(VZSharedDirectory *, directory)
 @implementation VZMultipleDirectoryShare
 + (BOOL)validateName:(NSString *)name error:(NSError **)error
 {
-    if ([name length] && ![name hasPrefix:@"."])
+    if ([name length] && ![name hasPrefix:@"."] &&
+        [name lengthOfBytesUsingEncoding:NSUTF8StringEncoding] <= NAME_MAX &&
+        [name rangeOfString:@"/"].location == NSNotFound)
         return YES;
     return fails(error, fake_error(VZErrorInvalidVirtualMachineConfiguration, @"Invalid name."));
 }
@@ -456,6 +461,34 @@ COPIES(NSArray *, scanouts, setScanouts)
 
 /* ---- the whole ---- */
 
+static BOOL has_one_of(NSArray *devices, Class class)
+{
+    for (id device in devices)
+        if ([device isKindOfClass:class])
+            return YES;
+    return NO;
+}
+
+static BOOL is_shareable(VZDirectoryShare *share)
+{
+    BOOL folder = YES;
+    NSArray *directories = nil;
+    if ([share isKindOfClass:[VZSingleDirectoryShare class]])
+        directories = @[ [(VZSingleDirectoryShare *)share directory] ];
+    else if ([share isKindOfClass:[VZMultipleDirectoryShare class]])
+        directories = [[(VZMultipleDirectoryShare *)share directories] allValues];
+    for (VZSharedDirectory *directory in directories)
+        if (![[NSFileManager defaultManager] fileExistsAtPath:[[directory URL] path]
+                                                  isDirectory:&folder] ||
+            !folder)
+            return NO;
+    return YES;
+}
+
+@interface VZVirtualMachineConfiguration (Fake)
+- (NSString *)whyOfDevices;
+@end
+
 @implementation VZVirtualMachineConfiguration
 HOLDS(VZBootLoader *, bootLoader, setBootLoader)
 COUNTS(uint64_t, memorySize, setMemorySize)
@@ -497,6 +530,8 @@ COPIES(NSArray *, graphicsDevices, setGraphicsDevices)
     BOOL mac = [[self bootLoader] isKindOfClass:[VZMacOSBootLoader class]];
     if (fake_on("VMTEST_FAKE_VZ_NO_ENTITLEMENT"))
         return @"The process doesn’t have the “com.apple.security.virtualization” entitlement.";
+    if (fake_on("VMTEST_FAKE_VZ_UNSUPPORTED"))
+        return @"Virtualization is not available on this hardware.";
     if (![self bootLoader])
         return @"There is no boot loader.";
     if ([self CPUCount] < [class minimumAllowedCPUCount] ||
@@ -509,6 +544,23 @@ COPIES(NSArray *, graphicsDevices, setGraphicsDevices)
         return @"The boot loader does not go with the platform.";
     if (mac && ![[self graphicsDevices] count])
         return @"A macOS guest needs a graphics device.";
+    return [self whyOfDevices];
+}
+
+- (NSString *)whyOfDevices
+{
+    id platform = [self platform];
+    if ([platform isKindOfClass:[VZMacPlatformConfiguration class]] &&
+        (![[platform hardwareModel] isSupported] || ![platform auxiliaryStorage]))
+        return @"The hardware model is not supported, or there is no auxiliary storage.";
+    if (![platform isKindOfClass:[VZGenericPlatformConfiguration class]] &&
+        has_one_of([self storageDevices], [VZNVMExpressControllerDeviceConfiguration class]))
+        return @"An NVM Express controller needs a generic platform.";
+    if ([[self memoryBalloonDevices] count] > 1 || [[self socketDevices] count] > 1)
+        return @"There is more than one memory balloon or socket device.";
+    for (VZVirtioFileSystemDeviceConfiguration *device in [self directorySharingDevices])
+        if (!is_shareable([device share]))
+            return @"A shared directory is no directory.";
     return nil;
 }
 

@@ -71,9 +71,31 @@ static VZStorageDeviceConfiguration *virtio_disk(VZStorageDeviceAttachment *atta
     return nil;
 }
 
+/* A saved state is restored into a VM whose USB disks have the UUIDs that they were saved with: by
+ * their place in CONFIG, they have the same ones each time. */
+API_AVAILABLE(macos(13.0))
+static void add_uuid(VZUSBMassStorageDeviceConfiguration *device, size_t index)
+{
+    if (VTZ_HAS(15.0)) {
+        char text[40];
+        snprintf(text, sizeof text, "766D7465-7374-8000-8000-%012zX", index);
+        NSUUID *uuid = [[[NSUUID alloc] initWithUUIDString:vtz_string(text)] autorelease];
+        device.uuid = (NSUUID *_Nonnull)uuid;
+    }
+}
+
+API_AVAILABLE(macos(13.0))
+static VZStorageDeviceConfiguration *usb_disk(VZStorageDeviceAttachment *attachment, size_t index)
+{
+    VZUSBMassStorageDeviceConfiguration *device =
+        [[[VZUSBMassStorageDeviceConfiguration alloc] initWithAttachment:attachment] autorelease];
+    add_uuid(device, index);
+    return device;
+}
+
 static VZStorageDeviceConfiguration *disk_device(VZStorageDeviceAttachment *attachment,
-                                                 const struct vtz_disk *disk, const char *place,
-                                                 struct vtz_outcome *out)
+                                                 const struct vtz_disk *disk, size_t index,
+                                                 const char *place, struct vtz_outcome *out)
 {
     switch (disk->bus) {
     case VTZ_BUS_NVME:
@@ -84,8 +106,7 @@ static VZStorageDeviceConfiguration *disk_device(VZStorageDeviceAttachment *atta
         return nil;
     case VTZ_BUS_USB:
         if (VTZ_HAS(13.0))
-            return [[[VZUSBMassStorageDeviceConfiguration alloc] initWithAttachment:attachment]
-                autorelease];
+            return usb_disk(attachment, index);
         vtz_refuse(&out->failure, VT_APPLE_USB_STORAGE, place);
         return nil;
     case VTZ_BUS_VIRTIO:
@@ -106,7 +127,7 @@ BOOL vtz_add_disks(VZVirtualMachineConfiguration *configuration, const struct vt
             disk->nbd ? nbd(disk, place, out) : image(disk, place, out);
         VZStorageDeviceConfiguration *device =
             attachment
-                ? disk_device((VZStorageDeviceAttachment *_Nonnull)attachment, disk, place, out)
+                ? disk_device((VZStorageDeviceAttachment *_Nonnull)attachment, disk, i, place, out)
                 : nil;
         if (!device)
             return NO;

@@ -203,6 +203,21 @@ def test_save_and_restore(f):
         c.fails("restore", 12, "another machine", **VZ, path=f / "saved")
 
 
+def test_usb_disks_are_restored(f):
+    disks = [{"path": f / "disk", "bus": "usb", "read_only": True} for _ in range(2)]
+    with Helper(f) as c:
+        made = c.ok("create", config=f.config(disks=disks))
+        c.ok("start")
+        c.ok("pause")
+        c.ok("save", path=f / "saved")
+        with open(f / "saved", encoding="utf-8") as file:
+            uuids = file.read().split()[-2:]
+        check(len(set(uuids)) == 2 and len(uuids[0]) == 36, uuids)
+    with Helper(f) as c:
+        c.ok("create", config=f.config(disks=disks, machine_identifier=made["machine_identifier"]))
+        c.ok("restore", "paused", path=f / "saved")
+
+
 def test_no_two_machines_are_the_same(f):
     made = []
     for config in (f.config, f.config, f.mac_config, f.mac_config):

@@ -191,7 +191,16 @@ WITH_ATTACHMENT
 @end
 
 @implementation VZUSBMassStorageDeviceConfiguration
-WITH_ATTACHMENT
+- (instancetype)initWithAttachment:(VZStorageDeviceAttachment *)attachment
+{
+    fake_need(attachment, _cmd);
+    if ((self = [super init])) {
+        [self keep:attachment as:@"attachment"];
+        [self keep:[NSUUID UUID] as:@"uuid"];
+    }
+    return self;
+}
+COPIES(NSUUID *, uuid, setUuid)
 @end
 
 EMPTY(VZUSBControllerConfiguration)

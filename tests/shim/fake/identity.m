@@ -18,6 +18,9 @@ static NSString *identity(VZVirtualMachineConfiguration *of)
                            ?: @"-"];
     for (VZNetworkDeviceConfiguration *device in [of networkDevices])
         [text appendFormat:@" %@", [[device MACAddress] string]];
+    for (id device in [of storageDevices])
+        if (fake_has(15) && [device isKindOfClass:[VZUSBMassStorageDeviceConfiguration class]])
+            [text appendFormat:@" %@", [[device uuid] UUIDString]];
     return text;
 }
 

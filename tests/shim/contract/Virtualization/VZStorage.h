@@ -70,6 +70,7 @@ API_AVAILABLE(macos(14.0))
 
 API_AVAILABLE(macos(15.0))
 @protocol VZUSBDeviceConfiguration <NSObject>
+@property(readwrite, copy) NSUUID *uuid;
 @end
 
 API_AVAILABLE(macos(13.0))

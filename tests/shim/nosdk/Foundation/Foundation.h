@@ -115,6 +115,10 @@ typedef NSUInteger NSStringEncoding;
 + (nullable instancetype)URLWithString:(NSString *)text;
 @end
 
+@interface NSUUID : NSObject <NSCopying>
+- (nullable instancetype)initWithUUIDString:(NSString *)string;
+@end
+
 extern NSString *const NSUnderlyingErrorKey;
 
 @interface NSError : NSObject <NSCopying>

@@ -263,6 +263,9 @@ static void add_mac_screen(VZVirtualMachineConfiguration *configuration,
     if (VTZ_HAS(13.0))
         configuration.pointingDevices =
             @[ [[[VZMacTrackpadConfiguration alloc] init] autorelease] ];
+    else
+        configuration.pointingDevices =
+            @[ [[[VZUSBScreenCoordinatePointingDeviceConfiguration alloc] init] autorelease] ];
 #else
     (void)configuration;
     (void)config;

@@ -553,6 +553,8 @@ COPIES(NSArray *, graphicsDevices, setGraphicsDevices)
         return @"The boot loader does not go with the platform.";
     if (mac && ![[self graphicsDevices] count])
         return @"A macOS guest needs a graphics device.";
+    if (mac && (![[self keyboards] count] || ![[self pointingDevices] count]))
+        return @"A macOS guest needs a keyboard and a pointing device.";
     return [self whyOfDevices];
 }
 

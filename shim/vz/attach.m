@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "vz/relay.h"
 
 /* ---- USB disks ---- */
 
@@ -102,10 +103,42 @@ void vtz_detach_usb_on_queue(const struct vtz_call *call)
 
 /* ---- vsock ---- */
 
-static void connected(const struct vtz_call *call, VZVirtioSocketConnection *connection,
-                      NSError *error)
+#define ANSWER_NS                                                                                  \
+    (10000 * (int64_t)NSEC_PER_MSEC) /* that a guest has to take or refuse a connection */
+
+/* The calls whose connections are neither taken nor refused, by their tokens; 0: none. */
+static uint64_t unanswered[VTZ_RELAYS_MAX];
+
+static BOOL replace(uint64_t old, uint64_t token)
+{
+    for (size_t i = 0; i < VTZ_RELAYS_MAX; i++)
+        if (unanswered[i] == old) {
+            unanswered[i] = token;
+            return YES;
+        }
+    return NO;
+}
+
+/* Of a port that nobody listens on Apple documents that nothing is done, not that it is told. */
+static void give_up_later(const struct vtz_call *call, uint64_t token)
+{
+    dispatch_after(dispatch_time(DISPATCH_TIME_NOW, ANSWER_NS), vtz_queue(), ^{
+      struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
+      if (!replace(token, 0))
+          return; /* the call is over */
+      vtz_fail(&outcome.failure, VTZ_BUSY, "the guest did not answer");
+      vtz_finish_on_queue(call, &outcome);
+    });
+}
+
+static void connected(const struct vtz_call *call, uint64_t token,
+                      VZVirtioSocketConnection *connection, NSError *error)
 {
     struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
+    if (!replace(token, 0)) { /* too late */
+        [connection close];
+        return;
+    }
     if (connection) {
         /* the connection closes its own when it goes */
         outcome.fd = fcntl(connection.fileDescriptor, F_DUPFD_CLOEXEC, 3);
@@ -122,11 +155,13 @@ void vtz_connect_on_queue(const struct vtz_call *call)
 {
     struct vtz_outcome outcome = VTZ_OUTCOME_INIT;
     id device = [[vtz_machine_on_queue() socketDevices] firstObject];
-    if ([device isKindOfClass:[VZVirtioSocketDevice class]]) {
+    uint64_t token = call->token;
+    if ([device isKindOfClass:[VZVirtioSocketDevice class]] && replace(0, token)) {
+        give_up_later(call, token);
         [(VZVirtioSocketDevice *)device
                 connectToPort:call->port
             completionHandler:^(VZVirtioSocketConnection *connection, NSError *error) {
-              connected(call, connection, error);
+              connected(call, token, connection, error);
             }];
         return;
     }

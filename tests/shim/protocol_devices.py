@@ -123,6 +123,21 @@ def test_vsock(f):
     check(not os.path.exists(f / "echo") and not os.path.exists(f / "closed"))
 
 
+def test_a_guest_that_does_not_answer(f):
+    with Helper(f, ANSWER_MS=14000) as c:
+        c.ok("create", config=f.config(vsock=[{"port": 7, "socket": f / "echo"}]))
+        c.ok("start")
+        before = os.listdir(f"/proc/{c.hello['pid']}/fd")
+        with socket.socket(socket.AF_UNIX) as peer:
+            start = time.monotonic()
+            peer.connect(f / "echo")
+            peer.settimeout(20)
+            check(peer.recv(1) == b"" and 9 < time.monotonic() - start < 13.5, time.monotonic() - start)
+        time.sleep(max(0, start + 15 - time.monotonic()))  # its answer comes after all
+        check(len(os.listdir(f"/proc/{c.hello['pid']}/fd")) <= len(before), "a descriptor is left")
+        c.ok("stop")
+
+
 def test_console(f):
     with open(f / "log", "w", encoding="utf-8") as file:
         file.write("before\n")

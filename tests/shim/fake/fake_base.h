@@ -16,6 +16,7 @@
  *   VMTEST_FAKE_VZ_ROSETTA=installed  or not_installed (else not supported)
  *   VMTEST_FAKE_VZ_NESTED=1           the processor can nest
  *   VMTEST_FAKE_VZ_INSTALL_MS=N       how long an installation takes (300)
+ *   VMTEST_FAKE_VZ_ANSWER_MS=N        how long till a connection is taken or refused (2)
  *   VMTEST_FAKE_VZ_MS=N               how long other operations take (2)
  *   VMTEST_FAKE_VZ_GUEST=qemu         what stands behind it (guest.h) */
 #ifndef VT_TESTS_SHIM_FAKE_BASE_H

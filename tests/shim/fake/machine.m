@@ -174,7 +174,7 @@ EMPTY(VZSocketDevice)
 {
     fake_check_queue(_cmd);
     done = [[done copy] autorelease];
-    later(fake_number("VMTEST_FAKE_VZ_MS", 2), ^{
+    later(fake_number("VMTEST_FAKE_VZ_ANSWER_MS", 2), ^{
       char why[GUEST_WHY] = "The VM does not run.";
       VZVirtioSocketConnection *connection = [[[VZVirtioSocketConnection alloc] init] autorelease];
       int fd = -1;

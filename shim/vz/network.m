@@ -39,6 +39,22 @@ static vmnet_network_ref new_network(const struct vtz_nic *nic, vmnet_return_t *
     CFRelease(configuration);
     return network;
 }
+
+static const char *meaning_of(vmnet_return_t status)
+{
+    switch (status) {
+    case VMNET_INVALID_ARGUMENT:
+        return "it does not take the subnet";
+    case VMNET_MEM_FAILURE: /* said to be the one without any entitlement */
+    case VMNET_INVALID_ACCESS:
+    case VMNET_NOT_AUTHORIZED:
+        return "the helper is not allowed to: is it signed (docs/mac.md)?";
+    case VMNET_SHARING_SERVICE_BUSY:
+        return "another service of this host shares its network: end Internet Sharing";
+    default:
+        return "its subnet may be in use";
+    }
+}
 #endif
 
 static VZNetworkDeviceAttachment *vmnet(const struct vtz_nic *nic, const char *place,
@@ -51,8 +67,8 @@ static VZNetworkDeviceAttachment *vmnet(const struct vtz_nic *nic, const char *p
         VZNetworkDeviceAttachment *attachment;
         if (!network) {
             vtz_fail(&out->failure, VTZ_UNSUPPORTED,
-                     "%s: vmnet made no network (its status is %u); its subnet may be in use",
-                     place, (unsigned)status);
+                     "%s: vmnet made no network (its status is %u); %s", place, (unsigned)status,
+                     meaning_of(status));
             return nil;
         }
         attachment = [[[VZVmnetNetworkDeviceAttachment alloc]

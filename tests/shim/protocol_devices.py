@@ -54,9 +54,12 @@ def test_configurations_the_framework_refuses(f):
         c.fails("create", BAD, 'config.disks[1].bus: "nvme" is for Linux guests', config=config)
     with Helper(f, NO_ENTITLEMENT=1) as c:
         c.fails("create", 2, "com.apple.security.virtualization", **VZ, config=f.config())
-    with Helper(f, FAIL="vmnet=1001") as c:
-        c.fails("create", UNSUPPORTED, "vmnet made no network (its status is 1001)",
-                config=f.config(nics=[{"kind": "vmnet"}]))
+    for status, words in ((1001, "its subnet may be in use"), (1003, "does not take the subnet"),
+                          (1009, "end Internet Sharing"), (1002, "is it signed"), (1010, "is it signed")):
+        with Helper(f, FAIL=f"vmnet={status}") as c:
+            error = c.fails("create", UNSUPPORTED, f"vmnet made no network (its status is {status})",
+                            config=f.config(nics=[{"kind": "vmnet"}]))["error"]
+            check(words in error["message"], error)
 
 
 def test_usb_disks(f):

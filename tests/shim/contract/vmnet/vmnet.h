@@ -22,7 +22,12 @@ typedef enum __attribute__((enum_extensibility(open)))
 typedef enum __attribute__((enum_extensibility(open)))
 : uint32_t {
       VMNET_SUCCESS = 1000,
-      VMNET_FAILURE = 1001
+      VMNET_FAILURE = 1001,
+      VMNET_MEM_FAILURE = 1002,
+      VMNET_INVALID_ARGUMENT = 1003,
+      VMNET_INVALID_ACCESS = 1005,
+      VMNET_SHARING_SERVICE_BUSY = 1009,
+      VMNET_NOT_AUTHORIZED = 1010
   } vmnet_return_t;
 
 typedef struct vmnet_network_configuration *vmnet_network_configuration_ref;
@@ -35,7 +40,8 @@ vmnet_network_ref _Nullable vmnet_network_create(vmnet_network_configuration_ref
                                                  vmnet_return_t *_Nullable status)
     API_AVAILABLE(macos(26.0));
 
-/* The address is the host's own in the subnet, not the subnet's. */
+/* The address is called the subnet's in Apple's header; programs that use it give the host's own,
+ * the second of the subnet, and tell that the network does not start with the first. */
 vmnet_return_t vmnet_network_configuration_set_ipv4_subnet(
     vmnet_network_configuration_ref _Nonnull config, struct in_addr const *_Nonnull subnet_addr,
     struct in_addr const *_Nonnull subnet_mask) API_AVAILABLE(macos(26.0));

@@ -190,17 +190,20 @@ def test_save_and_restore(f):
         again = c.ok("create", config=f.config(machine_identifier=made["machine_identifier"]))
         check("machine_identifier" not in again, again)
         c.fails("restore", FILE, "/none", path=f / "none")
-        c.fails("restore", 12, "no saved guest", **VZ, path=f / "kernel")
+        error = c.fails("restore", 12, "no saved guest", **VZ, path=f / "kernel")["error"]
+        check("reason" not in error, error)
         check(c.ok("state")["state"] == "stopped")
         c.ok("restore", "paused", path=f / "saved")
         check("restoring" in states(c), states(c))
         c.ok("resume", "running")
     with Helper(f) as c:
         c.ok("create", config=f.config(cpus=3, machine_identifier=made["machine_identifier"]))
-        c.fails("restore", 12, "another configuration", **VZ, path=f / "saved")
+        error = c.fails("restore", 12, "another configuration", **VZ, path=f / "saved")["error"]
+        check(error["reason"] == "Invalid argument", error)
     with Helper(f) as c:
         c.ok("create", config=f.config())
-        c.fails("restore", 12, "another machine", **VZ, path=f / "saved")
+        error = c.fails("restore", 12, "another machine", **VZ, path=f / "saved")["error"]
+        check(error["reason"] == "Invalid argument", error)
 
 
 def test_usb_disks_are_restored(f):

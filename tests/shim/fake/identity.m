@@ -57,10 +57,12 @@ static void read_identity(const char *path, char out[IDENTITY_MAX])
         }
 }
 
-bool fake_identity_check(VZVirtualMachineConfiguration *of, const char *path, char why[GUEST_WHY])
+bool fake_identity_check(VZVirtualMachineConfiguration *of, const char *path, bool *other_machine,
+                         char why[GUEST_WHY])
 {
     char saved[IDENTITY_MAX];
     read_identity(path, saved);
+    *other_machine = saved[0] != '\0';
     if (!saved[0])
         snprintf(why, GUEST_WHY, "this is no saved guest");
     else if (strcmp(saved, [identity(of) UTF8String]) != 0)

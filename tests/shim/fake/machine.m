@@ -129,6 +129,16 @@ static void unplug_all(void)
         [[controller valueOf:@"devices"] removeAllObjects];
 }
 
+/* A state of a VM that is configured otherwise is told by its reason. */
+static NSError *not_restored(const char *why, bool other_machine)
+{
+    NSMutableDictionary *told = [NSMutableDictionary dictionary];
+    [told setObject:[NSString stringWithUTF8String:why] forKey:NSLocalizedDescriptionKey];
+    if (other_machine)
+        [told setObject:@"Invalid argument" forKey:NSLocalizedFailureReasonErrorKey];
+    return [NSError errorWithDomain:VZErrorDomain code:VZErrorRestore userInfo:told];
+}
+
 static NSError *start_guest(VZVirtualMachineConfiguration *configuration, const char *restore)
 {
     char why[GUEST_WHY] = "";
@@ -142,8 +152,8 @@ static NSError *start_guest(VZVirtualMachineConfiguration *configuration, const 
         plug_all_in();
         return nil;
     }
-    return fake_error(restore ? VZErrorRestore : VZErrorInternal,
-                      [NSString stringWithUTF8String:why]);
+    return restore ? not_restored(why, true)
+                   : fake_error(VZErrorInternal, [NSString stringWithUTF8String:why]);
 }
 
 /* ---- objects of a VM ---- */
@@ -510,8 +520,9 @@ static NSError *error_unless(BOOL ok, NSInteger code, const char *why)
                VZVirtualMachineConfiguration *configuration = [self valueOf:@"configuration"];
                const char *path = [[url path] fileSystemRepresentation];
                char why[GUEST_WHY] = "";
-               if (!fake_identity_check(configuration, path, why))
-                   return error_unless(false, VZErrorRestore, why);
+               bool other_machine;
+               if (!fake_identity_check(configuration, path, &other_machine, why))
+                   return not_restored(why, other_machine);
                return start_guest(configuration, path);
              }
               then:done];

@@ -118,6 +118,9 @@ void vt__drivers_sweep(void);
  * died. `reason` is shown to users. Also called after stop and kill; vm knows what was asked. */
 void vt_vm_ended(struct vt_vm *vm, bool crashed, const char *reason);
 
+/* It crashed, and why is known: operations under way fail with that code and hint. */
+void vt_vm_failed(struct vt_vm *vm, const struct vt_error *why);
+
 /* The guest restarted (by itself or by reset): connections are dead, it will be ready anew. */
 void vt_vm_restarted(struct vt_vm *vm);
 

@@ -463,7 +463,8 @@ void vt__vm_end_ops(struct vt_vm *vm)
     for_each_op(vm, wants_any, call_ended);
 }
 
-void vt_vm_ended(struct vt_vm *vm, bool crashed, const char *reason)
+static void end(struct vt_vm *vm, bool crashed, enum vt_code code, const char *reason,
+                const char *hint)
 {
     if (vm->state == VT_VM_STOPPED || vm->state == VT_VM_CRASHED || vm->state == VT_VM_DEFINED)
         return;
@@ -473,14 +474,26 @@ void vt_vm_ended(struct vt_vm *vm, bool crashed, const char *reason)
     }
     vm->kill_asked = false;
     vm->end = (struct vt_error)VT_ERROR_INIT;
-    vt_fail(&vm->end, VT_EGUEST, "vm", "VM %s %s: %s", vm->config.name,
+    vt_fail(&vm->end, crashed ? code : VT_EGUEST, "vm", "VM %s %s: %s", vm->config.name,
             crashed ? "crashed" : "stopped", reason);
+    if (crashed && hint)
+        vt_hint(&vm->end, "%s", hint);
     if (crashed)
         vt__vm_add_console(vm, &vm->end);
     vt__vm_set_state(vm, crashed ? VT_VM_CRASHED : VT_VM_STOPPED, reason);
     vt__vm_end_ops(vm);
     if (vm->channel)
         vm->channel->cls->drop(vm->channel, &vm->end);
+}
+
+void vt_vm_ended(struct vt_vm *vm, bool crashed, const char *reason)
+{
+    end(vm, crashed, VT_EGUEST, reason, NULL);
+}
+
+void vt_vm_failed(struct vt_vm *vm, const struct vt_error *why)
+{
+    end(vm, true, why->code, why->message, why->hint[0] ? why->hint : NULL);
 }
 
 void vt_vm_restarted(struct vt_vm *vm)

@@ -46,7 +46,8 @@ static void read_lines(const char *text, size_t size)
     check(vt_tart_read_version(text) >= 0);
     if (vt_tart_read_address(text, address))
         check(*address && strlen(address) < sizeof address);
-    vt_tart_says_collision(text);
+    if (vt_tart_says_collision(text))
+        check(vt_tart_read_progress(text) == VT_TART_RESUMED);
     if (vt_tart_find_status(text, size, "TOKEN", &at, &status))
         check(at < size && status >= 0 && status <= 255);
     check(vt_tart_explain(text, "vm.start", "VM web: cannot start", &err) == err.code && err.code);

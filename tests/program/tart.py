@@ -178,11 +178,57 @@ def saving():
   lu.assertEquals(vm:sh("echo up").stdout, "up\\n")
 """, env={"TART_STANDIN_SUSPEND_DIES": "1"})
         t.lua("""
+  local vm = make()
+  vm:write("/root/f", "before")
+  lu.assertStrContains(raises("unsupported", vm.snapshot, vm, "none"), "stacked disks")
+  lu.assertEquals(vm:read("/root/f"), "before") -- it goes on all the same
+""", env={"TART_STANDIN_STACKED": "1"})
+        t.lua("""
   local vm = make { tart = { user = ways.user, key = ways.key } }
   local can, why = vm:supports("snapshot")
   lu.assertFalse(can)
   lu.assertStrContains(raises("unsupported", vm.snapshot, vm, "none"), "suspendable")
 """)
+
+
+def not_restored():
+    """What macOS refuses is told by the restore, though tart calls the VM running before that."""
+    with Tart() as t:
+        done = t.run("vm", "create", "web", "--driver", "tart", "--tart", t.ways + ",suspendable", "--start")
+        equal(done.returncode, 0, done.stderr)
+        equal(t.run("vm", "snapshot", "web", "clean").returncode, 0)
+        done = t.run("vm", "restore", "web", "clean", env={"TART_STANDIN_RESTORE_FAILS": "1"})
+        check(done.returncode != 0, "it was restored")
+        contains(done.stderr, "macOS refuses what was saved of it")
+        contains(done.stderr, "take the snapshot anew")
+        done = t.run("vm", "restore", "web", "clean")
+        equal(done.returncode, 0, done.stderr)
+        equal(t.run("vm", "rm", "--force", "web").returncode, 0)
+        equal(t.clones(), OTHERS)
+
+
+def suspended_original():
+    """Its clone would have what was saved, and numbers that do not go with it."""
+    with Tart() as t:
+        run = subprocess.Popen(["tart", "run", "golden", "--no-graphics", "--suspendable"], env=t.env,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 30
+        while json.loads(t.tart("get", "golden", "--format", "json"))["State"] != "running":
+            check(time.monotonic() < until, "it does not run")
+            time.sleep(0.2)
+        t.tart("suspend", "golden")
+        equal(run.wait(timeout=60), 0)
+        t.lua("""lu.assertStrContains(raises("state", make), "golden is suspended in tart")""")
+        t.tart("stop", "golden")
+        t.lua("""make():sh("true")""")
+
+
+def vanishing_neighbours():
+    """`tart list` fails where a VM is deleted while it looks: that ends no start."""
+    with Tart() as t:
+        (t.path / "tart/racing").write_text("3")
+        t.lua("""make():sh("true")""")
+        equal((t.path / "tart/racing").read_text(), "0")
 
 
 def used_up():
@@ -239,6 +285,16 @@ def commands_by_exec():
   error(select(2, pcall(make, { tart = {}, boot_timeout = "4s" })))""", code=3, env={"TART_STANDIN_EXEC": status})
             contains(said, f"status {status}")
             contains(said, "is the Tart Guest Agent running?")
+        t.lua("""
+  local vm = make { tart = {}, boot_timeout = "40s" }
+  local r = vm:exec("echo out; echo err >&2; exit 3")
+  lu.assertEquals({ r.stdout, r.stderr, r.status }, { "out\\n", "err\\n", 3 })
+""", env={"TART_STANDIN_EXEC_LOSES": "1"})
+        t.lua("""
+  local since = os.time()
+  lu.assertStrContains(raises("unsupported", make, { tart = {} }), "without a terminal")
+  lu.assertTrue(os.time() - since < 30, "it kept trying")
+""", env={"TART_STANDIN_EXEC": "no-terminal"})
 
 
 def addresses():
@@ -267,14 +323,17 @@ def addresses():
 
 def limits_and_versions():
     with Tart() as t:
-        said = t.lua("""lu.assertStrContains(raises("limit", make), "as macOS allows (2)")\nmake()""", code=3,
-                     env={"TART_STANDIN_CODE6": "1"})
-        contains(said, "restart the host")
+        for words in ("1", "old"):
+            said = t.lua("""lu.assertStrContains(raises("limit", make), "as macOS allows (2)")\nmake()""", code=3,
+                         env={"TART_STANDIN_CODE6": words})
+            contains(said, "restart the host")
         t.lua("""
   local vm = make { tart = { user = ways.user, key = ways.key } }
   lu.assertStrContains(vm:info().hypervisor, "2.10.0")
   lu.assertStrContains(raises("unsupported", vm.stop, vm), "2.10.0")
   lu.assertEquals(vm:state(), "running")
+  vm:kill()
+  lu.assertEquals(vm:state(), "stopped")
 """, env={"TART_STANDIN_GENERATION": "1", "TART_STANDIN_VERSION": "2.10.0"})
         t.lua("""
   local vm = make { tart = { user = ways.user, key = ways.key } }
@@ -299,13 +358,19 @@ def slots():
   local vm <close> = make { name = "first" }
   lu.assertStrContains(raises("busy", make, { name = "second" }), "first")
 """, env={"VMTEST_MACOS_LIMIT": "1"})
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"os": "linux"}))
+        old = json.loads(config.read_text())
+        del old["os"]  # as those that were made when there was macOS alone
+        config.write_text(json.dumps(old))
+        contains(t.lua("""make()""", code=3, env={"VMTEST_MACOS_LIMIT": "0"}), "is a macOS guest")
+        config.write_text(json.dumps(old | {"os": "linux"}))
         t.lua("""make()""", env={"VMTEST_MACOS_LIMIT": "0"})
 
 
 def identities():
     """Clones have numbers of their own, and what is restored keeps what it had."""
     with Tart() as t:
+        config = t.path / "tart/vms/golden/config.json"  # a Linux guest has no serial number
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"os": "darwin"}))
         t.lua("""
   local json = require "vmtest.json"
   local function facts(vm)
@@ -342,5 +407,5 @@ if os.geteuid():
     skip("the stand-in for tart needs root: its guests have addresses with port 22")
 if not shutil.which("qemu-img") or not shutil.which("ssh"):
     skip("there is no qemu-img, or no ssh")
-main([there_is_no_tart, named_vms, killed, saving, used_up, commands_by_exec, addresses,
-      limits_and_versions, slots, identities])
+main([there_is_no_tart, named_vms, killed, saving, not_restored, suspended_original, vanishing_neighbours, used_up,
+      commands_by_exec, addresses, limits_and_versions, slots, identities])

@@ -154,8 +154,22 @@ static void test_errors(void **state)
     explains("Error Domain=VZErrorDomain Code=6 \"The maximum…\" UserInfo={…}\n", VT_ELIMIT,
              "restart the host");
     explains("The number of VMs exceeds the system limit\n", VT_ELIMIT, "restart the host");
-    explains("Error Domain=VZErrorDomain Code=2 \"Failed to lock auxiliary storage.\"",
+    explains("The number of VMs exceeds the system limit (other running VMs: a, b)\n", VT_ELIMIT,
+             "restart the host");
+    explains("Error Domain=VZErrorDomain Code=2 \"Failed to lock auxiliary storage.\"", VT_EBUSY,
+             "processes");
+    explains("Error Domain=VZErrorDomain Code=1 \"The virtual machine failed to start.\"",
              VT_EHYPERVISOR, NULL);
+    explains(
+        "Error Domain=VZErrorDomain Code=12 \"The virtual machine failed to restore with error "
+        "“invalid argument”.\"",
+        VT_ESTATE, "anew");
+    explains("VM \"x\" is already running!", VT_EBUSY, "tart list");
+    explains("VM \"x\" is running", VT_EBUSY, "tart list");
+    explains("VM \"x\" must be stopped before cloning", VT_EUNSUPPORTED, "disk of its own");
+    explains("Fatal error: failed to get terminal size: Inappropriate ioctl for device",
+             VT_EUNSUPPORTED, "update tart");
+    explains("Error: Unknown option '--random-mac'", VT_EUNSUPPORTED, "update tart");
     explains("the specified VM \"x\" does not exist", VT_ENOTFOUND, "tart list");
     explains("You can only suspend macOS VMs", VT_EUNSUPPORTED, "suspendable");
     explains("", VT_EHYPERVISOR, NULL);
@@ -165,6 +179,19 @@ static void test_errors(void **state)
     err = (struct vt_error)VT_ERROR_INIT;
     vt_tart_exec_failed("", 125, "web", &err);
     assert_non_null(strstr(err.message, "could not start"));
+}
+
+static void test_progress(void **state)
+{
+    static const char restoring[] = "restoring VM state from a snapshot...\n";
+    (void)state;
+    assert_int_equal(vt_tart_read_progress(""), VT_TART_SILENT);
+    assert_int_equal(vt_tart_read_progress(restoring), VT_TART_RESUMING);
+    assert_int_equal(vt_tart_read_progress("restoring VM state…\nresuming VM...\n"),
+                     VT_TART_RESUMED);
+    assert_int_equal(
+        vt_tart_read_progress("There is already a running VM with the same MAC address!\n"),
+        VT_TART_RESUMED);
 }
 
 static void test_names(void **state)
@@ -233,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_address),
         cmocka_unit_test(test_status_line),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_progress),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_options),
     };

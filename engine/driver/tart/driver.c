@@ -104,8 +104,8 @@ static enum vt_code create(struct vt_vm *vm, const struct vt_vm_config *config, 
     return VT_OK;
 }
 
-/* Read before tart is asked: of an image that was pulled nothing is known here, and macOS's own
- * limit is what counts. */
+/* Read before tart is asked. VMs of its first versions say no "os" and are macOS; of an image that
+ * was pulled nothing is known here, and macOS's own limit is what counts. */
 static bool is_macos(const struct vt_tart *t)
 {
     const char *home = getenv("TART_HOME"), *user = getenv("HOME");
@@ -115,8 +115,8 @@ static bool is_macos(const struct vt_tart *t)
         return false;
     vt_buf_printf(&path, "%s%s/vms/%s/config.json", home ? home : user, home ? "" : "/.tart",
                   t->options.vm);
-    bool macos =
-        !vt_json_load(path.data, &config, NULL) && !strcmp(vt_json_str(config, "os", ""), "darwin");
+    bool macos = !vt_json_load(path.data, &config, NULL) &&
+                 strcmp(vt_json_str(config, "os", ""), "linux") != 0;
     json_decref(config);
     vt_buf_free(&path);
     return macos;

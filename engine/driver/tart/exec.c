@@ -21,9 +21,11 @@
 #define LINE_MAX_ 100000 /* bytes of a command: what the kernel of a guest takes as one word */
 #define TOKEN_DIGITS 32
 
-static const char run_it[] = "sh -c \"$1\"; s=$?; printf '\\n%s %d\\n' \"$2\" \"$s\" >&2";
-static const char run_it_without_input[] =
-    "sh -c \"$1\" </dev/null; s=$?; printf '\\n%s %d\\n' \"$2\" \"$s\" >&2";
+/* The pause is for older agents, which end with the command and drop what they have not read. */
+#define TELL "; s=$?; printf '\\n%s %d\\n' \"$2\" \"$s\" >&2; sleep 0.1 2>/dev/null"
+
+static const char run_it[] = "sh -c \"$1\"" TELL;
+static const char run_it_without_input[] = "sh -c \"$1\" </dev/null" TELL;
 
 struct exec_op;
 
@@ -265,8 +267,8 @@ static void on_probe(struct vt_op *inner, void *user)
     else if (!vt_tart_find_status(r->err, r->err_size, "probe", &at, &status))
         vt_tart_exec_failed(r->err_size ? r->err : r->out, r->status, w->t->config->name, &why);
     w->connected = !why.code;
-    if (w->connected)
-        vt__connecting_end(&w->connecting, NULL);
+    if (w->connected || why.code == VT_EUNSUPPORTED)
+        vt__connecting_end(&w->connecting, w->connected ? NULL : &why);
     else
         vt__connecting_again(&w->connecting, &why);
 }

@@ -38,7 +38,7 @@ struct vt_tart {
         /* Where the command fails; NULL: so does the job. */
         void (*failing)(struct vt_tart *t, const struct vt_error *why);
         void (*then)(struct vt_tart *t); /* of prepare and halt */
-        void (*told)(struct vt_tart *t, bool there, enum vt_tart_state state);
+        void (*told)(struct vt_tart *t, const struct vt_tart_vm *own);
         struct vt_timer timer;
         void (*ended)(struct vt_tart *t, int status, int signal); /* the process's end is awaited */
         bool starts; /* a start or a restore: vm tells itself that the VM does not run */
@@ -59,9 +59,8 @@ void vt_tart_begin(struct vt_tart *t, const char *op, struct vt_op *asked, bool 
 void vt_tart_step(struct vt_tart *t, const char *doing, const char *const *words,
                   vt_tart_next_fn next,
                   void (*failing)(struct vt_tart *t, const struct vt_error *why));
-/* Goes on with the state of this VM, as `tart list` tells it; `there` false: it has no such VM. */
-void vt_tart_ask_state(struct vt_tart *t,
-                       void (*next)(struct vt_tart *t, bool there, enum vt_tart_state state));
+/* Goes on with this VM as tart has it, which lasts for the call; NULL: it has no such VM. */
+void vt_tart_ask(struct vt_tart *t, void (*next)(struct vt_tart *t, const struct vt_tart_vm *own));
 void vt_tart_done(struct vt_tart *t);
 /* A VM that was being started is ended; that one stands still that ran is told to vm. */
 void vt_tart_fail(struct vt_tart *t, const struct vt_error *why);

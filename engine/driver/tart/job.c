@@ -82,26 +82,29 @@ void vt_tart_step(struct vt_tart *t, const char *doing, const char *const *words
         vt_tart_fail(t, &why);
 }
 
-static void on_list(struct vt_tart *t, const char *said, size_t n)
+static void on_got(struct vt_tart *t, const char *said, size_t n)
 {
-    struct vt_tart_vm *list;
-    size_t count;
+    struct vt_tart_vm own;
     struct vt_error why = VT_ERROR_INIT;
-    enum vt_code code = vt_tart_read_list(said, n, &list, &count, &why);
-    const struct vt_tart_vm *own = vt_tart_find(list, count, t->name);
-    bool there = own != NULL;
-    enum vt_tart_state state = own ? own->state : VT_TART_UNKNOWN;
-    vt_tart_list_free(list, count);
-    if (code)
+    if (vt_tart_read_vm(said, n, &own, &why))
         vt_tart_fail(t, &why);
     else
-        t->job.told(t, there, state);
+        t->job.told(t, &own);
+    vt_tart_vm_clear(&own);
 }
 
-void vt_tart_ask_state(struct vt_tart *t,
-                       void (*next)(struct vt_tart *t, bool there, enum vt_tart_state state))
+static void on_not_got(struct vt_tart *t, const struct vt_error *why)
 {
-    static const char *const words[] = {"list", "--source", "local", "--format", "json", NULL};
+    if (why->code == VT_ENOTFOUND)
+        t->job.told(t, NULL);
+    else
+        vt_tart_fail(t, why);
+}
+
+/* Not by `tart list`, which fails where another VM is deleted while it looks. */
+void vt_tart_ask(struct vt_tart *t, void (*next)(struct vt_tart *t, const struct vt_tart_vm *own))
+{
+    const char *const words[] = {"get", t->name, "--format", "json", NULL};
     t->job.told = next;
-    vt_tart_step(t, "cannot ask tart for its VMs", words, on_list, NULL);
+    vt_tart_step(t, "cannot ask tart for it", words, on_got, on_not_got);
 }

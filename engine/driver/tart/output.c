@@ -172,6 +172,13 @@ bool vt_tart_read_address(const char *text, char out[64])
     return inet_pton(AF_INET, out, parsed) == 1 || inet_pton(AF_INET6, out, parsed) == 1;
 }
 
+enum vt_tart_progress vt_tart_read_progress(const char *said)
+{
+    if (strstr(said, "resuming VM") || vt_tart_says_collision(said))
+        return VT_TART_RESUMED;
+    return strstr(said, "restoring VM state") ? VT_TART_RESUMING : VT_TART_SILENT;
+}
+
 bool vt_tart_says_collision(const char *said)
 {
     return strstr(said, "with the same MAC address") != NULL;
@@ -209,6 +216,18 @@ static const struct {
     {"doesn't exist", VT_ENOTFOUND, "there is no such VM",
      "`tart list` shows those there are; `tart pull` and `tart create` make them"},
     {"is already running", VT_EBUSY, "that VM runs already", "`tart list` shows what runs"},
+    {"\" is running", VT_EBUSY, "that VM runs", "`tart list` shows what runs"},
+    {"Failed to lock auxiliary storage", VT_EBUSY, "another process runs that VM",
+     "`tart list` may not tell: look for processes called tart"},
+    {"must be stopped before cloning", VT_EUNSUPPORTED,
+     "tart does not copy what is saved of VMs with stacked disks",
+     "clone from an image with a disk of its own"},
+    {"failed to restore", VT_ESTATE, "macOS refuses what was saved of it",
+     "it goes on only on the host, and by the macOS, that saved it: take the snapshot anew"},
+    {"failed to get terminal size", VT_EUNSUPPORTED,
+     "this version of tart cannot exec without a terminal",
+     "update tart, or reach the guest by ssh: tart = {user = …, key = …}"},
+    {"Unknown option", VT_EUNSUPPORTED, "this version of tart cannot do that", "update tart"},
     {"No space left on device", VT_ENOSPC, "the disk is full",
      "`tart prune` removes what tart keeps of images"},
 };

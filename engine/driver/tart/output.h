@@ -4,6 +4,7 @@
  * Recorded generations of `tart list --format json` and `tart get NAME --format json`: without any
  * state (up to 1.x), with "Running": true or false, with "State": "running", "suspended" or
  * "stopped". Keys come and go and are in no order, numbers may be strings, slashes may be escaped.
+ * What tart prints was read in its source, of 2.31 and of later ones.
  */
 #ifndef VT_DRIVER_TART_OUTPUT_H
 #define VT_DRIVER_TART_OUTPUT_H
@@ -52,6 +53,14 @@ int vt_tart_read_version(const char *text);
 /* The address that `tart ip` prints, alone on its last line, into out; false where there is none.
  */
 bool vt_tart_read_address(const char *text, char out[64]);
+
+/* How far a `tart run` of what was saved says it is. */
+enum vt_tart_progress {
+    VT_TART_SILENT,
+    VT_TART_RESUMING,
+    VT_TART_RESUMED, /* or the saved state was thrown away */
+};
+enum vt_tart_progress vt_tart_read_progress(const char *said);
 
 /* Whether tart threw the saved state of a VM away since another with its MAC address runs. */
 bool vt_tart_says_collision(const char *said);

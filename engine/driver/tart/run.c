@@ -10,10 +10,12 @@
 #include "driver/tart/command.h"
 #include "driver/tart/instance.h"
 #include "vm/tie.h"
+#include "vmtest/log.h"
 
 #define POLL_S 0.25
 #define PATIENCE_S 5.0   /* after SIGINT, before SIGKILL */
 #define UNTOLD_S 2.0     /* for a version that tells no states: alive for so long, it runs */
+#define WORDLESS_S 10.0  /* running for so long without a word of resuming, it has resumed */
 #define STOPS_SINCE 2015 /* SIGUSR2 asks the guest; an earlier version would be killed by it */
 
 /* --- cloning --- */
@@ -27,16 +29,20 @@ static void on_set(struct vt_tart *t, const char *said, size_t n)
 }
 
 /* An address and a serial number of its own, before it ever ran; never later, when it may have
- * been saved. */
-static void on_cloned(struct vt_tart *t, const char *said, size_t n)
+ * been saved. Of Linux guests, which have none, some versions of tart crash when asked for a serial
+ * number; those that do not tell what a guest is cannot give numbers at all. */
+static void number(struct vt_tart *t, const struct vt_tart_vm *own)
 {
     char cpus[16], memory[24];
-    const char *words[9] = {"set", t->name, "--random-mac"};
-    size_t at = 3;
-    (void)said;
-    (void)n;
-    if (!t->options.same_serial)
+    const char *words[9] = {"set", t->name};
+    size_t at = 2;
+    if (own->os)
+        words[at++] = "--random-mac";
+    if (own->os && strcmp(own->os, "linux") != 0 && !t->options.same_serial)
         words[at++] = "--random-serial";
+    else if (!own->os)
+        vt_log(VT_LOG_WARNING, "VM %s: tart %s gives no numbers: its clones have one serial number",
+               t->config->name, t->version);
     if (t->config->cpus > 1) { /* 1 is what vm makes of "not said" */
         snprintf(cpus, sizeof cpus, "%d", t->config->cpus);
         words[at++] = "--cpu";
@@ -48,19 +54,47 @@ static void on_cloned(struct vt_tart *t, const char *said, size_t n)
         words[at++] = memory;
     }
     words[at] = NULL;
-    vt_tart_step(t, "cannot set up its clone", words, on_set, NULL);
+    if (at > 2)
+        vt_tart_step(t, "cannot set up its clone", words, on_set, NULL);
+    else
+        on_set(t, NULL, 0);
 }
 
-static void on_looked_for(struct vt_tart *t, bool there, enum vt_tart_state state)
+/* What was saved of a VM goes on with the numbers that it was saved with alone. */
+static void on_known(struct vt_tart *t, const struct vt_tart_vm *own)
+{
+    struct vt_error why = VT_ERROR_INIT;
+    if (own && own->state != VT_TART_SUSPENDED) {
+        number(t, own);
+        return;
+    }
+    vt_fail(&why, VT_ESTATE, t->job.op,
+            own ? "VM %s: %s is suspended in tart, and what was saved "
+                  "of it cannot go on in a clone with its own numbers"
+                : "VM %s: the clone of %s that tart made is gone",
+            t->config->name, t->options.vm);
+    if (own)
+        vt_hint(&why, "run it and shut it down; `tart stop %s` throws away what was saved",
+                t->options.vm);
+    vt_tart_fail(t, &why);
+}
+
+static void on_cloned(struct vt_tart *t, const char *said, size_t n)
+{
+    (void)said;
+    (void)n;
+    vt_tart_ask(t, on_known);
+}
+
+static void on_looked_for(struct vt_tart *t, const struct vt_tart_vm *own)
 {
     struct vt_error why = VT_ERROR_INIT;
     char doing[160];
-    (void)state;
-    if (there && t->cloned) {
+    if (own && t->cloned) {
         t->job.then(t);
         return;
     }
-    if (there && vt_tart_disown(t->name, t->config->scratch_dir, &why)) { /* half made */
+    if (own && vt_tart_disown(t->name, t->config->scratch_dir, &why)) { /* half made */
         vt_tart_fail(t, &why);
         return;
     }
@@ -75,11 +109,19 @@ static void on_looked_for(struct vt_tart *t, bool there, enum vt_tart_state stat
         vt_tart_step(t, doing, words, on_cloned, NULL);
 }
 
+static void look_for(struct vt_tart *t)
+{
+    if (t->name[0])
+        vt_tart_ask(t, on_looked_for);
+    else
+        on_looked_for(t, NULL);
+}
+
 static void on_version(struct vt_tart *t, const char *said, size_t n)
 {
     vt_free(t->version);
     t->version = vt_strndup(said, strcspn(said, "\r\n") < n ? strcspn(said, "\r\n") : n);
-    vt_tart_ask_state(t, on_looked_for);
+    look_for(t);
 }
 
 void vt_tart_prepare(struct vt_tart *t, void (*then)(struct vt_tart *t))
@@ -87,7 +129,7 @@ void vt_tart_prepare(struct vt_tart *t, void (*then)(struct vt_tart *t))
     static const char *const words[] = {"--version", NULL};
     t->job.then = then;
     if (t->version)
-        vt_tart_ask_state(t, on_looked_for);
+        look_for(t);
     else
         vt_tart_step(t, "cannot ask tart for its version", words, on_version, NULL);
 }
@@ -136,11 +178,23 @@ static enum vt_code spawn(struct vt_tart *t, struct vt_error *err)
 
 static void on_poll(struct vt_timer *timer);
 
-static void on_state(struct vt_tart *t, bool there, enum vt_tart_state state)
+/* "running" is told as soon as tart has locked the VM: what was saved is still being read then, and
+ * may be refused. A version with other words for that has its time. */
+static bool has_resumed(const struct vt_tart *t, double age)
+{
+    struct vt_buf tail = VT_BUF_INIT;
+    vt_tart_log_tail(t->log, &tail);
+    enum vt_tart_progress progress = vt_tart_read_progress(vt_buf_str(&tail));
+    vt_buf_free(&tail);
+    return progress == VT_TART_RESUMED || (progress == VT_TART_SILENT && age >= WORDLESS_S);
+}
+
+static void on_state(struct vt_tart *t, const struct vt_tart_vm *own)
 {
     double age = vt_loop_now(t->loop) - t->job.launched;
-    if (!t->process || !there ||
-        (state != VT_TART_RUNNING && !(state == VT_TART_UNKNOWN && age >= UNTOLD_S))) {
+    bool runs = own && (own->state == VT_TART_RUNNING ||
+                        (own->state == VT_TART_UNKNOWN && age >= UNTOLD_S));
+    if (!t->process || !runs || (t->job.memory && !has_resumed(t, age))) {
         vt_timer_set(&t->job.timer, t->loop, POLL_S, on_poll, t);
         return;
     }
@@ -150,7 +204,7 @@ static void on_state(struct vt_tart *t, bool there, enum vt_tart_state state)
 
 static void on_poll(struct vt_timer *timer)
 {
-    vt_tart_ask_state(timer->user, on_state);
+    vt_tart_ask(timer->user, on_state);
 }
 
 void vt_tart_launch(struct vt_tart *t, void (*up)(struct vt_tart *t))
@@ -194,6 +248,8 @@ static void tell(struct vt_tart *t, int status, int sig)
     vt_buf_free(&tail);
     if (t->job.launching)
         vt_tart_fail(t, &why);
+    else if ((status > 0 || sig) && why.code != VT_EHYPERVISOR)
+        vt_vm_failed(t->vm, &why);
     else if (status > 0 || sig)
         vt_vm_ended(t->vm, true, why.message);
     else

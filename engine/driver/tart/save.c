@@ -48,9 +48,9 @@ static void keep(struct vt_tart *t)
     vt_tart_step(t, "cannot copy it for its snapshot", words, on_kept, on_not_kept);
 }
 
-static void on_state_saved(struct vt_tart *t, bool there, enum vt_tart_state state)
+static void on_state_saved(struct vt_tart *t, const struct vt_tart_vm *own)
 {
-    if (there && state == VT_TART_SUSPENDED) {
+    if (own && own->state == VT_TART_SUSPENDED) {
         keep(t);
         return;
     }
@@ -69,7 +69,7 @@ static void on_state_saved(struct vt_tart *t, bool there, enum vt_tart_state sta
 static void saved_if_gone(struct vt_tart *t)
 {
     if (t->job.gone && !t->job.inner)
-        vt_tart_ask_state(t, on_state_saved);
+        vt_tart_ask(t, on_state_saved);
 }
 
 static void on_suspended(struct vt_tart *t, int status, int sig)
@@ -144,10 +144,10 @@ static void on_up(struct vt_tart *t)
     vt_buf_free(&tail);
 }
 
-static void on_state_copied(struct vt_tart *t, bool there, enum vt_tart_state state)
+static void on_state_copied(struct vt_tart *t, const struct vt_tart_vm *own)
 {
     struct vt_error why = VT_ERROR_INIT;
-    if (there && state == VT_TART_SUSPENDED) {
+    if (own && own->state == VT_TART_SUSPENDED) {
         vt_tart_launch(t, on_up);
         return;
     }
@@ -164,7 +164,7 @@ static void on_copied(struct vt_tart *t, const char *said, size_t n)
     (void)n;
     t->cloned = true;
     if (t->job.memory)
-        vt_tart_ask_state(t, on_state_copied);
+        vt_tart_ask(t, on_state_copied);
     else
         vt_tart_done(t);
 }

@@ -47,6 +47,13 @@ NSError *fake_error(NSInteger code, NSString *description)
                            userInfo:@{NSLocalizedDescriptionKey : description}];
 }
 
+BOOL fake_fails(NSError **error, NSError *why)
+{
+    if (error)
+        *error = why;
+    return NO;
+}
+
 NSError *fake_injected(const char *operation)
 {
     NSError *below = [NSError errorWithDomain:@"NSPOSIXErrorDomain"

@@ -1,25 +1,18 @@
-/* The fake's configuration objects, but those of macOS guests. */
+/* The fake's configuration objects, but those of macOS guests and the whole
+ * (machine_configuration.m). */
 #import <Virtualization/Virtualization.h>
 
 #include "accessors.h"
 #include "identity.h"
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-
-bool fake_savable;
 
 static off_t size_of(NSURL *url)
 {
     struct stat st;
     return stat([[url path] fileSystemRepresentation], &st) ? -1 : st.st_size;
-}
-
-static BOOL fails(NSError **error, NSError *why)
-{
-    if (error)
-        *error = why;
-    return NO;
 }
 
 /* ---- platforms and boot loaders ---- */
@@ -98,8 +91,9 @@ HOLDS(NSURL *, initialRamdiskURL, setInitialRamdiskURL)
     if (!fake_failing("variables") &&
         [[NSData dataWithBytes:"variables" length:9] writeToFile:[url path] atomically:NO])
         return [self initWithURL:url];
-    fails(error, fake_failing("variables") ? fake_injected("variables")
-                                           : fake_error(VZErrorInternal, @"It cannot be made."));
+    fake_fails(error, fake_failing("variables")
+                          ? fake_injected("variables")
+                          : fake_error(VZErrorInternal, @"It cannot be made."));
     [self release];
     return nil;
 }
@@ -124,7 +118,7 @@ EMPTY(VZStorageDeviceAttachment)
     fake_need(url, _cmd);
     self = [super init];
     if (size_of(url) <= 0 || size_of(url) % 512) {
-        fails(error, fake_error(VZErrorInvalidDiskImage, @"Invalid disk image."));
+        fake_fails(error, fake_error(VZErrorInvalidDiskImage, @"Invalid disk image."));
         [self release];
         return nil;
     }
@@ -153,7 +147,7 @@ READS(NSURL *, URL)
     if (timeout <= 0 || synchronizationMode < 0 || synchronizationMode > 1)
         fake_broken("there is no such mode or timeout", _cmd);
     if (![[url scheme] hasPrefix:@"nbd"]) {
-        fails(error, fake_error(VZErrorInvalidDiskImage, @"Invalid URL."));
+        fake_fails(error, fake_error(VZErrorInvalidDiskImage, @"Invalid URL."));
         [self release];
         return nil;
     }
@@ -228,13 +222,18 @@ EMPTY(VZNetworkDevice)
 - (instancetype)initWithString:(NSString *)string
 {
     fake_need(string, _cmd);
+    unsigned bytes[6];
+    int used = 0;
     self = [super init];
-    if ([string length] != 17) {
-        [self release];
-        return nil;
+    if ([string length] == 17 &&
+        sscanf([string UTF8String], "%2x:%2x:%2x:%2x:%2x:%2x%n", &bytes[0], &bytes[1], &bytes[2],
+               &bytes[3], &bytes[4], &bytes[5], &used) == 6 &&
+        used == 17) {
+        [self keep:[string lowercaseString] as:@"string"];
+        return self;
     }
-    [self keep:[string lowercaseString] as:@"string"];
-    return self;
+    [self release];
+    return nil;
 }
 + (instancetype)randomLocallyAdministeredAddress
 {
@@ -319,7 +318,8 @@ READS(VZSharedDirectory *, directory)
         [name lengthOfBytesUsingEncoding:NSUTF8StringEncoding] <= NAME_MAX &&
         [name rangeOfString:@"/"].location == NSNotFound)
         return YES;
-    return fails(error, fake_error(VZErrorInvalidVirtualMachineConfiguration, @"Invalid name."));
+    return fake_fails(error,
+                      fake_error(VZErrorInvalidVirtualMachineConfiguration, @"Invalid name."));
 }
 - (instancetype)initWithDirectories:(NSDictionary *)directories
 {
@@ -347,7 +347,7 @@ READS(NSDictionary *, directories)
     self = [super init];
     if ([[self class] availability] == VZLinuxRosettaAvailabilityInstalled)
         return self;
-    fails(error, fake_error(VZErrorNotSupported, @"Rosetta is not installed."));
+    fake_fails(error, fake_error(VZErrorNotSupported, @"Rosetta is not installed."));
     [self release];
     return nil;
 }
@@ -363,7 +363,8 @@ READS(NSDictionary *, directories)
     NSUInteger n = [tag lengthOfBytesUsingEncoding:NSUTF8StringEncoding];
     if (n && n < 36)
         return YES;
-    return fails(error, fake_error(VZErrorInvalidVirtualMachineConfiguration, @"Invalid tag."));
+    return fake_fails(error,
+                      fake_error(VZErrorInvalidVirtualMachineConfiguration, @"Invalid tag."));
 }
 - (instancetype)initWithTag:(NSString *)tag
 {
@@ -387,6 +388,9 @@ EMPTY(VZConsoleDeviceConfiguration)
 - (instancetype)initWithFileHandleForReading:(NSFileHandle *)from
                         fileHandleForWriting:(NSFileHandle *)to
 {
+    if ((from && fcntl([from fileDescriptor], F_GETFD) < 0) ||
+        (to && fcntl([to fileDescriptor], F_GETFD) < 0))
+        fake_broken("a file handle is of no open file", _cmd);
     if ((self = [super init])) {
         [self keep:from as:@"fileHandleForReading"];
         [self keep:to as:@"fileHandleForWriting"];
@@ -466,131 +470,4 @@ EMPTY(VZVirtioSocketDeviceConfiguration)
 
 @implementation VZVirtioGraphicsDeviceConfiguration
 COPIES(NSArray *, scanouts, setScanouts)
-@end
-
-/* ---- the whole ---- */
-
-static BOOL has_one_of(NSArray *devices, Class class)
-{
-    for (id device in devices)
-        if ([device isKindOfClass:class])
-            return YES;
-    return NO;
-}
-
-static BOOL is_shareable(VZDirectoryShare *share)
-{
-    BOOL folder = YES;
-    NSArray *directories = nil;
-    if ([share isKindOfClass:[VZSingleDirectoryShare class]])
-        directories = @[ [(VZSingleDirectoryShare *)share directory] ];
-    else if ([share isKindOfClass:[VZMultipleDirectoryShare class]])
-        directories = [[(VZMultipleDirectoryShare *)share directories] allValues];
-    for (VZSharedDirectory *directory in directories)
-        if (![[NSFileManager defaultManager] fileExistsAtPath:[[directory URL] path]
-                                                  isDirectory:&folder] ||
-            !folder)
-            return NO;
-    return YES;
-}
-
-@interface VZVirtualMachineConfiguration (Fake)
-- (NSString *)whyOfDevices;
-@end
-
-@implementation VZVirtualMachineConfiguration
-HOLDS(VZBootLoader *, bootLoader, setBootLoader)
-COUNTS(uint64_t, memorySize, setMemorySize)
-COUNTS(NSUInteger, CPUCount, setCPUCount)
-HOLDS(VZPlatformConfiguration *, platform, setPlatform)
-COPIES(NSArray *, directorySharingDevices, setDirectorySharingDevices)
-COPIES(NSArray *, entropyDevices, setEntropyDevices)
-COPIES(NSArray *, memoryBalloonDevices, setMemoryBalloonDevices)
-COPIES(NSArray *, networkDevices, setNetworkDevices)
-COPIES(NSArray *, serialPorts, setSerialPorts)
-COPIES(NSArray *, consoleDevices, setConsoleDevices)
-COPIES(NSArray *, socketDevices, setSocketDevices)
-COPIES(NSArray *, storageDevices, setStorageDevices)
-COPIES(NSArray *, usbControllers, setUsbControllers)
-COPIES(NSArray *, keyboards, setKeyboards)
-COPIES(NSArray *, pointingDevices, setPointingDevices)
-COPIES(NSArray *, graphicsDevices, setGraphicsDevices)
-
-+ (uint64_t)minimumAllowedMemorySize
-{
-    return 128ull << 20;
-}
-+ (uint64_t)maximumAllowedMemorySize
-{
-    return 64ull << 30;
-}
-+ (NSUInteger)minimumAllowedCPUCount
-{
-    return 1;
-}
-+ (NSUInteger)maximumAllowedCPUCount
-{
-    return 8;
-}
-
-- (NSString *)whyInvalid
-{
-    Class class = [self class];
-    BOOL mac = [[self bootLoader] isKindOfClass:[VZMacOSBootLoader class]];
-    if (fake_on("VMTEST_FAKE_VZ_NO_ENTITLEMENT"))
-        return @"The process doesn’t have the “com.apple.security.virtualization” entitlement.";
-    if (fake_on("VMTEST_FAKE_VZ_UNSUPPORTED"))
-        return @"Virtualization is not available on this hardware.";
-    if (![self bootLoader])
-        return @"There is no boot loader.";
-    if ([self CPUCount] < [class minimumAllowedCPUCount] ||
-        [self CPUCount] > [class maximumAllowedCPUCount])
-        return @"The number of processors is invalid.";
-    if ([self memorySize] % (1 << 20) || [self memorySize] < [class minimumAllowedMemorySize] ||
-        [self memorySize] > [class maximumAllowedMemorySize])
-        return @"The memory size is invalid.";
-    if (mac != [[self platform] isKindOfClass:[VZMacPlatformConfiguration class]])
-        return @"The boot loader does not go with the platform.";
-    if (mac && ![[self graphicsDevices] count])
-        return @"A macOS guest needs a graphics device.";
-    if (mac && (![[self keyboards] count] || ![[self pointingDevices] count]))
-        return @"A macOS guest needs a keyboard and a pointing device.";
-    return [self whyOfDevices];
-}
-
-- (NSString *)whyOfDevices
-{
-    id platform = [self platform];
-    if ([platform isKindOfClass:[VZMacPlatformConfiguration class]] &&
-        (![[platform hardwareModel] isSupported] || ![platform auxiliaryStorage]))
-        return @"The hardware model is not supported, or there is no auxiliary storage.";
-    if (![platform isKindOfClass:[VZGenericPlatformConfiguration class]] &&
-        has_one_of([self storageDevices], [VZNVMExpressControllerDeviceConfiguration class]))
-        return @"An NVM Express controller needs a generic platform.";
-    if ([[self memoryBalloonDevices] count] > 1 || [[self socketDevices] count] > 1)
-        return @"There is more than one memory balloon or socket device.";
-    for (VZVirtioFileSystemDeviceConfiguration *device in [self directorySharingDevices])
-        if (!is_shareable([device share]))
-            return @"A shared directory is no directory.";
-    return nil;
-}
-
-- (BOOL)validateWithError:(NSError **)error
-{
-    NSString *why = [self whyInvalid];
-    [self keep:@(why == nil) as:@"validated"];
-    return !why || fails(error, fake_error(VZErrorInvalidVirtualMachineConfiguration, why));
-}
-
-- (BOOL)validateSaveRestoreSupportWithError:(NSError **)error
-{
-    NSArray *input = [[self keyboards] ?: [NSArray array]
-        arrayByAddingObjectsFromArray:[self pointingDevices] ?: [NSArray array]];
-    for (id device in input)
-        if ([NSStringFromClass([device class]) hasPrefix:@"VZUSB"])
-            return fails(error, fake_error(VZErrorInvalidVirtualMachineConfiguration,
-                                           @"A USB input device cannot be saved."));
-    fake_savable = true;
-    return YES;
-}
 @end

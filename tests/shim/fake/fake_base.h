@@ -56,6 +56,7 @@ bool fake_on(const char *variable); /* it is set, and not empty */
 long fake_number(const char *variable, long fallback);
 long fake_failing(const char *operation); /* the code to fail with; 0: it does not */
 NSError *fake_error(NSInteger code, NSString *description);
+BOOL fake_fails(NSError **error, NSError *why); /* NO, with *error set where there is one */
 /* The error of an operation that was asked to fail, with one beneath it. */
 NSError *fake_injected(const char *operation);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "errors.h"
+#include "vmtest/units.h"
 #include "watch.h"
 
 #define STOP_GRACE 5.0 /* seconds for a tearDown when the job is stopped */
@@ -174,11 +175,27 @@ static void cancel_ops_below(struct vtl_task *t)
             vt_op_cancel(x->op);
 }
 
+/* A deadline's error says what was waited for, the longest of it. */
+static void tell_what_waits(struct vtl_task *t)
+{
+    const struct vtl_task *longest = NULL;
+    char took[24];
+    for (const struct vtl_task *x = t->host->tasks; x; x = x->next)
+        if (x->op && is_below(x, t) && (!longest || x->op_since < longest->op_since))
+            longest = x;
+    if (!longest)
+        return;
+    vt_format_duration(took, sizeof took, vt_loop_now(t->host->loop) - longest->op_since);
+    vt_error_append(&t->interrupt, ", in %s for %s", vt_op_name(longest->op), took);
+}
+
 void vtl_interrupt_task(struct vtl_task *t, const struct vt_error *why)
 {
     if (t->interrupt.code || t->outcome != VTL_RUNNING)
         return;
     t->interrupt = *why;
+    if (why->code == VT_ETIMEDOUT)
+        tell_what_waits(t);
     vtl_guard_of(t)->leave_at = vtl_now() + VTL_LEAVE_GRACE;
     cancel_ops_below(t);
 }
@@ -345,6 +362,7 @@ int vtl_wait(lua_State *L, struct vtl_task *t, struct vt_op *op, lua_KFunction k
     if (!op)
         vtl_raise(L, err, vm);
     t->op = op;
+    t->op_since = vt_loop_now(t->host->loop);
     arm_deadlines(t);
     return lua_yieldk(L, 0, 0, k);
 }

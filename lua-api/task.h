@@ -36,7 +36,8 @@ struct vtl_task {
     bool cleanup;              /* a tearDown: a stop gives it some seconds more */
     unsigned children;         /* that have not ended */
     struct vtl_task *failed;   /* the first child that did not succeed */
-    struct vt_op *op;          /* waits for it */
+    struct vt_op *op;          /* waits for it, */
+    double op_since;           /* vt_loop_now() */
     struct vt_op *ended_op;    /* while resumed by it */
     struct vt_op *timer;       /* wakes at the deadline, while the loop runs */
     double timeout;            /* seconds; 0: none */

@@ -246,9 +246,11 @@ function TestA:test1()
   lu.assertStrContains("it was: " .. err, "it was: suite.lua:8: vm.exec: ")
 end
 function TestA:test2() self.vm:exec("sleep 100", { timeout = 5 }) end
+TestA.test3 = vmtest.test({ timeout = "2s" }, function(self) self.vm:exec("sleep 100") end)
 """)
-    eq(r.outcomes(), {"TestA.test1": "passed", "TestA.test2": "error"})
+    eq(r.outcomes(), {"TestA.test1": "passed", "TestA.test2": "error", "TestA.test3": "timed_out"})
     assert "(VM testa)" in r.test("TestA.test2")["message"]
+    assert "timed out after 2s, in vm.exec for 2" in r.test("TestA.test3")["message"], r.test("TestA.test3")
 
 
 def test_test_deadline_in_exec(b):

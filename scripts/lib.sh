@@ -31,7 +31,7 @@ packages_of() { # MANAGER:PURPOSE
             dropbear-bin openssl curl procps nbdkit qemu-guest-agent iproute2 scep jq python3-yaml
         # the vz helper over a fake of Apple's framework
         echo clang libclang-rt-14-dev libobjc-12-dev libgnustep-base-dev
-        # NanoMDM and scepserver, which the tests build by `go install`
+        # NanoMDM, MicroMDM and scepserver, which the tests build
         command -v go >/dev/null || [[ -x /usr/local/go/bin/go ]] || echo golang-go
         # arm64 guests on an x86-64 host, and their agent
         [[ $(uname -m) != x86_64 ]] ||
@@ -46,7 +46,7 @@ packages_of() { # MANAGER:PURPOSE
     brew:guest) echo qemu ;;
     brew:test)
         echo cmocka dropbear jq
-        command -v go >/dev/null || echo go # for NanoMDM
+        command -v go >/dev/null || echo go # for NanoMDM and MicroMDM
         ;;
     brew:bench) echo haproxy ;;
     brew:check) echo llvm clang-format shellcheck gcovr ;;

@@ -8,8 +8,8 @@ FOLDER = pathlib.Path(__file__).resolve().parents[1] / "build" / "peers"
 
 
 def go_program(module):
-    """The path of the program of "example.org/x/cmd/name@v1.2", or None and why it cannot be had:
-    $VMTEST_NAME, PATH, or what was built before, else `go install`."""
+    """The path of the program of "example.org/x/cmd/name@v1.2", of the module example.org/x, or None
+    and why it cannot be had: $VMTEST_NAME, PATH, or what was built before, else it is built."""
     package, version = module.split("@")
     name = package.rsplit("/", 1)[1]
     found = os.environ.get(f"VMTEST_{name.upper()}") or shutil.which(name)
@@ -20,10 +20,15 @@ def go_program(module):
     if not go:
         return None, f"there is no {name}, and no Go to build it with"
     place = FOLDER / f".{os.getpid()}"
-    got = subprocess.run([go, "install", module], capture_output=True, text=True, check=False,
-                         env=dict(os.environ, GOBIN=str(place), GOTOOLCHAIN="local"))
+    place.mkdir(parents=True, exist_ok=True)
+    # `go install` asks for all versions there are, which not every proxy tells
+    (place / "go.mod").write_text(f"module peer\n\nrequire {package.split('/cmd/')[0]} {version}\n")
+    got = subprocess.run([go, "build", "-mod=mod", "-o", name, package], capture_output=True, text=True,
+                         check=False, cwd=place,
+                         env=dict(os.environ, GOTOOLCHAIN="local", GOFLAGS="", GOWORK="off"))
+    if not got.returncode:
+        os.replace(place / name, built)
+    shutil.rmtree(place)
     if got.returncode:
         return None, f"{name} cannot be built: {got.stderr.strip()[-300:]}"
-    os.replace(place / name, built)
-    place.rmdir()
     return str(built), None

@@ -1,7 +1,7 @@
 /* MicroMDM: its API by HTTP, and its webhook, which is the one way results come.
  *
- * The API: POST /v1/devices, PUT /v1/commands/UDID with a property list, GET /push/UDID; HTTP Basic
- * "micromdm" with the API key (platform/command/server.go, platform/device, platform/apns of
+ * The API: POST /v1/devices, PUT /v1/commands/UDID with a property list, POST /v1/push/UDID; HTTP
+ * Basic "micromdm" with the API key (platform/command/server.go, platform/device, platform/apns of
  * github.com/micromdm/micromdm). */
 #include <string.h>
 
@@ -35,9 +35,7 @@ static enum vt_code judge(struct vt_remote *s, const struct vt_http_answer *a, s
     json_array_foreach(devices, i, device)
     {
         const char *udid = vt_json_str(device, "udid", "");
-        bool enrolled = vt_json_bool(device, "enrollment_status", false) ||
-                        vt_json_bool(device, "enrolled", false); /* as newer ones call it */
-        if (*udid && enrolled)
+        if (*udid && vt_json_bool(device, "enrollment_status", false))
             vt__hook_assume(&m->hook, udid, vt_json_str(device, "serial_number", NULL),
                             "MicroMDM lists it as enrolled");
     }
@@ -115,8 +113,8 @@ static struct vt_op *send_push(struct vt_hooked *m, struct vt_mdm_request *r, vt
                                struct vt_error *err)
 {
     struct vt_buf path = VT_BUF_INIT;
-    vt_buf_printf(&path, "/push/%s", vt__remote_arg(r, "udid"));
-    const struct vt_remote_call call = {.path = path.data};
+    vt_buf_printf(&path, "/v1/push/%s", vt__remote_arg(r, "udid"));
+    const struct vt_remote_call call = {.method = "POST", .path = path.data};
     struct vt_op *op = vt__remote_send(&m->remote, &call, done, r, err);
     vt_buf_free(&path);
     return op;

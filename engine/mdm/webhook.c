@@ -100,6 +100,12 @@ json_t *vt__hook_command(struct vt_hook *hook, const char *udid, const char *uui
     return command;
 }
 
+static bool waits(const json_t *command)
+{
+    const char *status = vt_json_str(command, "status", "");
+    return !strcmp(status, "Pending") || !strcmp(status, "NotNow");
+}
+
 /* What its Authenticate, or its CheckOut, did to the commands that wait. */
 static void lose_commands(struct vt_hook *hook, const char *udid, const char *why)
 {
@@ -107,8 +113,7 @@ static void lose_commands(struct vt_hook *hook, const char *udid, const char *wh
     json_t *command;
     size_t n = strlen(udid);
     json_object_foreach(hook->commands, key,
-                        command) if (!strncmp(key, udid, n) && key[n] == ' ' &&
-                                     !strcmp(vt_json_str(command, "status", ""), "Pending"))
+                        command) if (!strncmp(key, udid, n) && key[n] == ' ' && waits(command))
         json_object_set_new(command, "lost", json_string(why));
 }
 
@@ -163,8 +168,7 @@ static json_t *take_report(struct vt_hook *hook, json_t *device, const json_t *r
     if (!uuid || !strcmp(status, "Idle"))
         return json_pack("{s:s, s:f, s:s}", "type", "idle", "time", vt_wall(), "udid", udid);
     json_t *command = vt__hook_command(hook, udid, uuid, true);
-    const char *now = vt_json_str(command, "status", "");
-    if (!command || (strcmp(now, "Pending") != 0 && strcmp(now, "NotNow") != 0))
+    if (!command || !waits(command))
         return NULL; /* an answer that is final stays */
     if (!strcmp(status, "NotNow"))
         json_object_set_new(command, "not_now",
@@ -186,6 +190,14 @@ static json_t *take_report(struct vt_hook *hook, json_t *device, const json_t *r
     return event;
 }
 
+/* A user's channel of the device, told by the message itself: MicroMDM's calls say nothing else. */
+static bool of_user(const json_t *about, plist_t body)
+{
+    const char *kind = vt_json_str(json_object_get(about, "ids"), "type", "");
+    return !strcmp(kind, "User") || vt_plist_str(body, "UserID", NULL) ||
+           vt_plist_str(body, "EnrollmentUserID", NULL);
+}
+
 enum vt_code vt__hook_take(struct vt_hook *hook, const void *body, size_t n, json_t **event,
                            struct vt_error *err)
 {
@@ -200,7 +212,6 @@ enum vt_code vt__hook_take(struct vt_hook *hook, const void *body, size_t n, jso
     const json_t *about = report ? report : json_object_get(call, "checkin_event");
     const char *udid = vt_json_str(about, "udid", vt_json_str(about, "enrollment_id", NULL));
     const char *text = vt_json_str(about, "raw_payload", NULL);
-    const char *kind = vt_json_str(json_object_get(about, "ids"), "type", "");
     double at = vt_time_read(vt_json_str(call, "created_at", ""));
     enum vt_code code = VT_OK;
     if (strncmp(topic, "mdm.", 4) != 0 || !udid || !text ||
@@ -208,7 +219,7 @@ enum vt_code vt__hook_take(struct vt_hook *hook, const void *body, size_t n, jso
         code = vt_fail(err, VT_EPROTO, OP, "a call that is no event of NanoMDM's form");
     else if (vt_plist_parse(raw.data, raw.len, "raw_payload", &payload, NULL, err))
         code = VT_EPROTO;
-    else if (!strcmp(kind, "User") || (id && seen_before(hook, id)))
+    else if (of_user(about, payload) || (id && seen_before(hook, id)))
         code = VT_OK;
     else {
         json_t *device = device_of(hook, udid);

@@ -99,6 +99,7 @@ static struct vt_op *begin(const json_t *j, struct vt_error *err)
             .kind = vt_json_str(j, "kind", NULL),
             .url = vt_json_str(j, "url", NULL),
             .credentials = vt_json_str(j, "credentials", NULL),
+            .ca_file = vt_json_str(j, "ca_file", NULL),
             .webhook_listen = vt_json_str(j, "webhook", NULL),
             .extra = json_object_get(j, "extra"),
             .timeout = timeout,

@@ -16,9 +16,10 @@ import urllib.request
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from driver import Driver, free_port  # pylint: disable=wrong-import-position
 from peers import go_program  # pylint: disable=wrong-import-position
 
-driver = os.path.abspath(sys.argv[1])
+program_of_driver = os.path.abspath(sys.argv[1])
 VERSION = "v0.9.0"
 KEY, HMAC = "key-" + uuid.uuid4().hex, "hmac-" + uuid.uuid4().hex
 folder = tempfile.mkdtemp()
@@ -33,12 +34,6 @@ def skip(why):
 def get_nanomdm():
     program, why = go_program("github.com/micromdm/nanomdm/cmd/nanomdm@" + VERSION)
     return program or skip(why)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def openssl(*args, data=None):
@@ -106,48 +101,6 @@ class Device:
         return self.send(dict(more, Status=status, CommandUUID=command_uuid), checkin=False)
 
 
-class Driver:
-    def __init__(self, **env):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("VMTEST_NANOMDM")}
-        self.p = subprocess.Popen([driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True,
-                                  env=dict(clean, VMTEST_DEBUG="1", **env))
-        self.events, self.said = [], ""
-
-    def begin(self, what, **args):
-        self.p.stdin.write(json.dumps(dict(args, do=what)) + "\n")
-        self.p.stdin.flush()
-
-    def read(self):
-        while True:
-            line = self.p.stdout.readline()
-            assert line, self.p.stderr.read()
-            self.said += line
-            j = json.loads(line)
-            if "event" not in j:
-                return j
-            self.events.append(j["event"])
-
-    def ask(self, what, **args):
-        self.begin(what, **args)
-        return self.read()
-
-    def ok(self, what, **args):
-        j = self.ask(what, **args)
-        assert "ok" in j, j
-        return j["ok"]
-
-    def fails(self, code, words, what, **args):
-        e = self.ask(what, **args).get("error")
-        assert e and e["code"] == code and words in e["message"] + e["hint"], e
-        return e
-
-    def end(self):
-        out, err = self.p.communicate(timeout=30)
-        self.said += out + err
-        assert self.p.returncode == 0, (self.p.returncode, err)
-
-
 def call(hook, event, key=HMAC):
     """One webhook call of our own making."""
     body = json.dumps(event).encode()
@@ -180,7 +133,7 @@ def credentials_are_guarded(server):
     with open(path, "w") as f:
         json.dump({"api_key": KEY, "webhook_hmac_key": HMAC}, f)
     os.chmod(path, 0o640)
-    d = Driver()
+    d = Driver(program_of_driver)
     args = dict(kind="nanomdm", url=server.url)
     d.fails("auth", "chmod 600 " + path, "open", credentials=path, **args)
     d.fails("auth", "VMTEST_NANOMDM_API_KEY", "open", **args)
@@ -190,7 +143,7 @@ def credentials_are_guarded(server):
     d.fails("io", "running", "open", credentials=path, kind="nanomdm", url=f"http://127.0.0.1:{free_port()}")
     d.ok("open", credentials=path, **args)
     d.end()
-    wrong = Driver(VMTEST_NANOMDM_API_KEY="wrong-" + KEY)
+    wrong = Driver(program_of_driver, VMTEST_NANOMDM_API_KEY="wrong-" + KEY)
     wrong.fails("auth", "refused the credentials", "open", **args)
     wrong.end()
     return d.said + wrong.said
@@ -290,7 +243,7 @@ def main():
     server = NanoMDM(program, hook)
     try:
         said = credentials_are_guarded(server)
-        d = Driver(VMTEST_NANOMDM_API_KEY=KEY, VMTEST_NANOMDM_WEBHOOK_HMAC_KEY=HMAC)
+        d = Driver(program_of_driver, VMTEST_NANOMDM_API_KEY=KEY, VMTEST_NANOMDM_WEBHOOK_HMAC_KEY=HMAC)
         d.ok("open", kind="nanomdm", url=server.url + "/", webhook=f"127.0.0.1:{hook}")
         commands_reach_a_device(d, server)
         calls_are_judged(d, server, hook)

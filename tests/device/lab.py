@@ -215,11 +215,17 @@ class NanoMDM:
         return command["CommandUUID"]
 
     def event(self, topic, timeout=10):
-        end = time.monotonic() + timeout
-        while True:
-            event = self.events.get(timeout=max(0.01, end - time.monotonic()))
-            if event["topic"] == topic:
-                return event
+        """The next call of a topic; NanoMDM makes its calls in any order, so others are kept."""
+        end, others = time.monotonic() + timeout, []
+        try:
+            while True:
+                event = self.events.get(timeout=max(0.01, end - time.monotonic()))
+                if event["topic"] == topic:
+                    return event
+                others.append(event)
+        finally:
+            for event in others:
+                self.events.put(event)
 
     def answer(self, command, timeout=10):
         """The device's report of the command."""

@@ -134,9 +134,11 @@ static int build(const struct vt_command *self, const char *const *values, char 
     struct plan plan = {0};
     struct vt_recipe *recipe = &plan.recipe;
     struct vt_setting *settings = NULL;
+    size_t count = 0;
     int code = VT_EXIT_USAGE;
-    enum vt_code parsed = parse_settings(values[SET], &settings, &m->build.setting_count, &err);
+    enum vt_code parsed = parse_settings(values[SET], &settings, &count, &err);
     m->build.settings = settings;
+    m->build.setting_count = count;
     if (parsed || (values[ROLE] && vt_image_role_parse(values[ROLE], &m->made.role, &err)) ||
         (values[TIMEOUT] && vt_parse_duration(values[TIMEOUT], &m->build.timeout, &err)) ||
         vt_recipe_find(args[0], recipe, &err) ||
@@ -151,7 +153,7 @@ static int build(const struct vt_command *self, const char *const *values, char 
         m->user = &plan;
         code = vt_making_run(m);
     }
-    free_settings(settings, m->build.setting_count);
+    free_settings(settings, count);
     vt_recipe_clear(recipe);
     return code;
 }

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <openssl/rand.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ enum {
 };
 
 static const double hello_first = 1, hello_most = 8; /* seconds between greetings */
+static const double silence = 8, silence_most = 64;  /* after which one who was greeted is again */
 
 struct vt__agent_conn {
     struct vt_loop *loop;
@@ -21,7 +23,7 @@ struct vt__agent_conn {
     struct vt__wire wire;
     unsigned char nonce[VT__NONCE];
     uint32_t tag;
-    bool greeted;
+    bool greeted, heard; /* heard: something came since the timer was set */
     struct vt_timer hello, kick;
     double pause;
     unsigned char *in;
@@ -134,6 +136,8 @@ void vt__agent_send(struct vt__agent_stream *s, enum vt__frame_type type, const 
 
 /* ---- streams ---- */
 
+static void on_silence(struct vt_timer *timer);
+
 void vt__agent_stream_add(struct vt__agent_conn *c, struct vt__agent_stream *s,
                           const struct vt__agent_stream_class *cls)
 {
@@ -141,6 +145,11 @@ void vt__agent_stream_add(struct vt__agent_conn *c, struct vt__agent_stream *s,
     if (c->streams)
         c->streams->prev = s;
     c->streams = s;
+    if (!vt_timer_is_set(&c->hello)) {
+        c->heard = false;
+        c->pause = silence;
+        vt_timer_set(&c->hello, c->loop, c->pause, on_silence, c);
+    }
 }
 
 void vt__agent_stream_remove(struct vt__agent_stream *s, bool close)
@@ -179,6 +188,22 @@ static void on_hello(struct vt_timer *timer)
         say_hello(c);
     c->pause = c->pause * 2 < hello_most ? c->pause * 2 : hello_most;
     vt_timer_set(&c->hello, c->loop, c->pause, on_hello, c);
+    vt__agent_kick(c);
+}
+
+/* Somebody waits, and the agent says nothing: it may have nothing to say. But should the guest or
+ * its hypervisor have missed that there is something to be read, one more greeting, which changes
+ * nothing, makes both look. */
+static void on_silence(struct vt_timer *timer)
+{
+    struct vt__agent_conn *c = timer->user;
+    if (!c->streams)
+        return;
+    c->pause = c->heard ? silence : fmin(c->pause * 2, silence_most);
+    if (!c->heard && !vt__wire_unsent(&c->wire))
+        say_hello(c);
+    c->heard = false;
+    vt_timer_set(&c->hello, c->loop, c->pause, on_silence, c);
     vt__agent_kick(c);
 }
 
@@ -227,15 +252,19 @@ static void dispatch(struct vt__agent_conn *c, const struct vt__frame *frame)
         s->cls->frame(s, frame);
 }
 
-/* The answer to a greeting that was said twice. */
-static bool skip_welcome(struct vt__agent_conn *c)
+/* The answer to a greeting that was said twice: whether there is one; *partly: its end is to come.
+ */
+static bool skip_welcome(struct vt__agent_conn *c, bool *partly)
 {
     const unsigned char *in = c->in + c->in_head;
     unsigned char again[VT__GREETING];
+    size_t n = c->in_tail - c->in_head;
+    *partly = n < sizeof again;
     vt__greeting_make(again, VT__WELCOME, VT__FRAME_VERSION, c->nonce);
-    if (c->in_tail - c->in_head < sizeof again || memcmp(in, again, sizeof again) != 0)
+    if (memcmp(in, again, *partly ? n : sizeof again) != 0)
         return false;
-    c->in_head += sizeof again;
+    if (!*partly)
+        c->in_head += sizeof again;
     return true;
 }
 
@@ -246,6 +275,7 @@ static void hand_on(struct vt__agent_conn *c)
     while (!c->dead) {
         struct vt__frame frame;
         size_t used = 0;
+        bool partly = false;
         int rc =
             vt__frame_parse(c->in + c->in_head, c->in_tail - c->in_head, c->tag, &frame, &used);
         if (rc == 0)
@@ -253,8 +283,10 @@ static void hand_on(struct vt__agent_conn *c)
         if (rc > 0) {
             dispatch(c, &frame);
             c->in_head += used;
-        } else if (!skip_welcome(c)) {
+        } else if (!skip_welcome(c, &partly)) {
             vt__agent_conn_break(c, "the agent was started anew, or sent what is no frame");
+        } else if (partly) {
+            return;
         }
     }
 }
@@ -274,6 +306,7 @@ static void receive(struct vt__agent_conn *c)
         if (n <= 0)
             return;
         c->in_tail += (size_t)n;
+        c->heard = true;
         hand_on(c);
         if (c->in_head == c->in_tail)
             c->in_head = c->in_tail = 0;

@@ -374,6 +374,57 @@ static int listen_at(const char *path)
     return fd;
 }
 
+/* The agent's part: waits for a greeting, and forgets what came up to it. */
+static void await_hello(struct agent_rig *r, struct wire *w, unsigned char nonce[VT__NONCE])
+{
+    uint32_t version = 0;
+    size_t used = 0;
+    fcntl(w->fd, F_SETFL, O_NONBLOCK);
+    while (!vt__greeting_find((unsigned char *)w->in.data, w->in.len, VT__HELLO, &version, nonce,
+                              &used)) {
+        vt_loop_run_once(r->base.loop, false);
+        vt_buf_reserve(&w->in, 100000);
+        ssize_t n = read(w->fd, w->in.data + w->in.len, 100000);
+        w->in.len += n > 0 ? (size_t)n : 0;
+    }
+    vt_buf_clear(&w->in);
+    fcntl(w->fd, F_SETFL, 0);
+}
+
+/* What it was asked, or what it said, may have got stuck on the way. */
+static void test_a_silent_agent_is_greeted_again(void **state)
+{
+    (void)state;
+    struct agent_rig r;
+    agent_rig_init(&r);
+    int listener = listen_at(r.socket);
+    struct outcome o = {.calls = 0};
+    assert_non_null(r.base.ch->cls->connect(r.base.ch, 60, on_connect, &o, NULL));
+    struct wire w = {.fd = accept(listener, NULL, NULL)};
+    unsigned char nonce[VT__NONCE], again[VT__NONCE], welcome[VT__GREETING];
+    await_hello(&r, &w, nonce);
+    w.tag = vt__session_tag(nonce);
+    vt__greeting_make(welcome, VT__WELCOME, 1, nonce);
+    send_all(&w, welcome, sizeof welcome);
+    run_until(r.base.loop, &o.calls, 1);
+    o = (struct outcome){.calls = 0};
+    assert_non_null(r.base.ch->cls->exec(
+        r.base.ch, &(struct vt_exec_opts){.command = "x", .timeout = 120}, on_exec, &o, NULL));
+    await_hello(&r, &w, again);
+    assert_memory_equal(again, nonce, VT__NONCE);
+    send_all(&w, welcome, 20); /* in two pieces */
+    for (int i = 0; i < 5; i++)
+        vt_loop_run_once(r.base.loop, false);
+    send_all(&w, welcome + 20, sizeof welcome - 20);
+    assert_int_equal(o.calls, 0);
+    send_frame(&w, VT__FRAME_EXIT, 1, "\0\0\0\5TERM", 8);
+    run_until(r.base.loop, &o.calls, 1);
+    assert_string_equal(o.signal, "TERM");
+    outcome_free(&o);
+    close(listener);
+    hang_up(&r, &w);
+}
+
 static void test_what_is_left_of_another_session(void **state)
 {
     (void)state;
@@ -384,17 +435,7 @@ static void test_what_is_left_of_another_session(void **state)
     assert_non_null(r.base.ch->cls->connect(r.base.ch, 60, on_connect, &o, NULL));
     struct wire w = {.fd = accept(listener, NULL, NULL)};
     unsigned char nonce[VT__NONCE], other[VT__NONCE] = {5}, text[VT__GREETING];
-    uint32_t version = 0;
-    size_t used = 0;
-    fcntl(w.fd, F_SETFL, O_NONBLOCK);
-    while (!vt__greeting_find((unsigned char *)w.in.data, w.in.len, VT__HELLO, &version, nonce,
-                              &used)) {
-        vt_loop_run_once(r.base.loop, false);
-        vt_buf_reserve(&w.in, 100000);
-        ssize_t n = read(w.fd, w.in.data + w.in.len, 100000);
-        w.in.len += n > 0 ? (size_t)n : 0;
-    }
-    fcntl(w.fd, F_SETFL, 0);
+    await_hello(&r, &w, nonce);
     w.tag = vt__session_tag(other);
     send_frame(&w, VT__FRAME_BYTES, 1, "old output", 10);
     vt__greeting_make(text, VT__WELCOME, 1, other);
@@ -467,6 +508,7 @@ int main(int argc, char **argv)
     const char *part = argc > 1 ? argv[1] : "";
     const struct CMUnitTest sessions[] = {
         cmocka_unit_test(test_an_agent_that_comes_later),
+        cmocka_unit_test(test_a_silent_agent_is_greeted_again),
         cmocka_unit_test(test_commands_inherit_no_descriptor),
         cmocka_unit_test(test_a_folder_of_long_names),
         cmocka_unit_test(test_dropped_in_the_middle_of_output),

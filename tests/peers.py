@@ -1,10 +1,18 @@
-"""Programs of others that tests run against and that Go builds: found, or built once."""
+"""Programs of others that tests run against and that Go builds: found, or built once; and where they listen."""
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "build" / "peers"
+
+
+def free_port():
+    """One of the loopback's that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def go_program(module):

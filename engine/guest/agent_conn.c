@@ -252,20 +252,19 @@ static void dispatch(struct vt__agent_conn *c, const struct vt__frame *frame)
         s->cls->frame(s, frame);
 }
 
-/* The answer to a greeting that was said twice: whether there is one; *partly: its end is to come.
- */
-static bool skip_welcome(struct vt__agent_conn *c, bool *partly)
+/* The answer to a greeting that was said twice: 1, it was skipped; 0, its end is to come; -1, it is
+ * none. */
+static int skip_welcome(struct vt__agent_conn *c)
 {
-    const unsigned char *in = c->in + c->in_head;
     unsigned char again[VT__GREETING];
     size_t n = c->in_tail - c->in_head;
-    *partly = n < sizeof again;
     vt__greeting_make(again, VT__WELCOME, VT__FRAME_VERSION, c->nonce);
-    if (memcmp(in, again, *partly ? n : sizeof again) != 0)
-        return false;
-    if (!*partly)
-        c->in_head += sizeof again;
-    return true;
+    if (memcmp(c->in + c->in_head, again, n < sizeof again ? n : sizeof again) != 0)
+        return -1;
+    if (n < sizeof again)
+        return 0;
+    c->in_head += sizeof again;
+    return 1;
 }
 
 static void hand_on(struct vt__agent_conn *c)
@@ -275,19 +274,18 @@ static void hand_on(struct vt__agent_conn *c)
     while (!c->dead) {
         struct vt__frame frame;
         size_t used = 0;
-        bool partly = false;
         int rc =
             vt__frame_parse(c->in + c->in_head, c->in_tail - c->in_head, c->tag, &frame, &used);
-        if (rc == 0)
-            return;
         if (rc > 0) {
             dispatch(c, &frame);
             c->in_head += used;
-        } else if (!skip_welcome(c, &partly)) {
-            vt__agent_conn_break(c, "the agent was started anew, or sent what is no frame");
-        } else if (partly) {
-            return;
+        } else if (rc < 0) {
+            rc = skip_welcome(c);
         }
+        if (rc == 0)
+            return;
+        if (rc < 0)
+            vt__agent_conn_break(c, "the agent was started anew, or sent what is no frame");
     }
 }
 

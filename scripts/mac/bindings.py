@@ -77,12 +77,3 @@ class Bindings:
                 return f"{collection}<{','.join(map(self.in_c, split(members)))}>*"
         is_class = kind in self.supers or (re.match(r"NS[A-Z]", kind) and kind not in NO_CLASSES)
         return kind + "*" if is_class else SCALARS.get(kind, kind)
-
-    def find(self, key):
-        """A method where the class has it, or what it inherits from."""
-        kind, name, sign, selector = key
-        while name:
-            if (kind, name, sign, selector) in self.methods:
-                return kind, name, sign, selector
-            name = self.supers.get(name)
-        return None

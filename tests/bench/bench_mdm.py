@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 
-from common import BUILD, VMTEST, WORK, free_port, has_image, process, say, suite
+from common import BUILD, VMTEST, WORK, has_image, process, say, suite
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-from peers import go_program  # noqa: E402  pylint: disable=wrong-import-position
+from peers import free_port, go_program  # noqa: E402  pylint: disable=wrong-import-position
 
 DEVICES, AT_ONCE, ROUNDS = 10000, 64, 3
 NANOMDM = "github.com/micromdm/nanomdm/cmd/nanomdm@v0.9.0"

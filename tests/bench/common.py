@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -98,12 +97,6 @@ def kept_vm(text=ONE):
 
 def command_line(pid):
     return pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def run_all(benchmarks):

@@ -8,7 +8,6 @@ import os
 import pathlib
 import plistlib
 import queue
-import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ import urllib.request
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from peers import go_program  # pylint: disable=wrong-import-position
+from peers import free_port, go_program  # pylint: disable=wrong-import-position
 
 SKIPPED = 77
 DEVICE = os.environ.get("VMTEST_DEVICE", "build/dev/shim/device/vmtest-device")
@@ -35,12 +34,6 @@ def skip(reason):
 def find_tool(module):
     program, why = go_program(module)
     return program or skip(why)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def openssl(*args, data=None):

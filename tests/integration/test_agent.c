@@ -391,18 +391,27 @@ static void await_hello(struct agent_rig *r, struct wire *w, unsigned char nonce
     fcntl(w->fd, F_SETFL, 0);
 }
 
+/* A rig whose engine has begun to connect, and has greeted us. */
+static struct wire answer_the_engine(struct agent_rig *r, struct outcome *o,
+                                     unsigned char nonce[VT__NONCE])
+{
+    agent_rig_init(r);
+    int listener = listen_at(r->socket);
+    assert_non_null(r->base.ch->cls->connect(r->base.ch, 60, on_connect, o, NULL));
+    struct wire w = {.fd = accept(listener, NULL, NULL)};
+    close(listener);
+    await_hello(r, &w, nonce);
+    return w;
+}
+
 /* What it was asked, or what it said, may have got stuck on the way. */
 static void test_a_silent_agent_is_greeted_again(void **state)
 {
     (void)state;
     struct agent_rig r;
-    agent_rig_init(&r);
-    int listener = listen_at(r.socket);
     struct outcome o = {.calls = 0};
-    assert_non_null(r.base.ch->cls->connect(r.base.ch, 60, on_connect, &o, NULL));
-    struct wire w = {.fd = accept(listener, NULL, NULL)};
     unsigned char nonce[VT__NONCE], again[VT__NONCE], welcome[VT__GREETING];
-    await_hello(&r, &w, nonce);
+    struct wire w = answer_the_engine(&r, &o, nonce);
     w.tag = vt__session_tag(nonce);
     vt__greeting_make(welcome, VT__WELCOME, 1, nonce);
     send_all(&w, welcome, sizeof welcome);
@@ -415,13 +424,13 @@ static void test_a_silent_agent_is_greeted_again(void **state)
     send_all(&w, welcome, 20); /* in two pieces */
     for (int i = 0; i < 5; i++)
         vt_loop_run_once(r.base.loop, false);
+    assert_int_equal(o.calls, 0);
     send_all(&w, welcome + 20, sizeof welcome - 20);
     assert_int_equal(o.calls, 0);
     send_frame(&w, VT__FRAME_EXIT, 1, "\0\0\0\5TERM", 8);
     run_until(r.base.loop, &o.calls, 1);
     assert_string_equal(o.signal, "TERM");
     outcome_free(&o);
-    close(listener);
     hang_up(&r, &w);
 }
 
@@ -429,13 +438,9 @@ static void test_what_is_left_of_another_session(void **state)
 {
     (void)state;
     struct agent_rig r;
-    agent_rig_init(&r);
-    int listener = listen_at(r.socket);
     struct outcome o = {.calls = 0};
-    assert_non_null(r.base.ch->cls->connect(r.base.ch, 60, on_connect, &o, NULL));
-    struct wire w = {.fd = accept(listener, NULL, NULL)};
     unsigned char nonce[VT__NONCE], other[VT__NONCE] = {5}, text[VT__GREETING];
-    await_hello(&r, &w, nonce);
+    struct wire w = answer_the_engine(&r, &o, nonce);
     w.tag = vt__session_tag(other);
     send_frame(&w, VT__FRAME_BYTES, 1, "old output", 10);
     vt__greeting_make(text, VT__WELCOME, 1, other);
@@ -469,7 +474,6 @@ static void test_what_is_left_of_another_session(void **state)
     assert_int_equal(o.code, VT_EGUEST);
     assert_false(r.base.ch->cls->connected(r.base.ch));
     outcome_free(&o);
-    close(listener);
     hang_up(&r, &w);
 }
 

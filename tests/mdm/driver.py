@@ -1,14 +1,7 @@
 """The program of mdm_driver.c, as the tests of real servers drive it."""
 import json
 import os
-import socket
 import subprocess
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Driver:

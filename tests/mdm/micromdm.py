@@ -19,10 +19,11 @@ import urllib.request
 import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "device"))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "device")]
 # pylint: disable=wrong-import-position
-from driver import Driver, free_port
+from driver import Driver
 from lab import CA, Device, Server, find_tool, openssl, payload, profile
+from peers import free_port
 
 MICROMDM = "github.com/micromdm/micromdm/cmd/micromdm@v1.13.1"
 TOPIC = "com.apple.mgmt.External." + str(uuid.uuid4())

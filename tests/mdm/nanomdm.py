@@ -16,8 +16,8 @@ import urllib.request
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from driver import Driver, free_port  # pylint: disable=wrong-import-position
-from peers import go_program  # pylint: disable=wrong-import-position
+from driver import Driver  # pylint: disable=wrong-import-position
+from peers import free_port, go_program  # pylint: disable=wrong-import-position
 
 program_of_driver = os.path.abspath(sys.argv[1])
 VERSION = "v0.9.0"

@@ -12,8 +12,6 @@ import base64
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +19,10 @@ import urllib.error
 import urllib.request
 import uuid
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+# pylint: disable=wrong-import-position
+from driver import Driver
+from peers import free_port
 from replay import Replay, fill_in, match
 
 NAMES = {  # user of HTTP Basic; credentials: name, variable of the environment
@@ -32,17 +34,11 @@ NAMES = {  # user of HTTP Basic; credentials: name, variable of the environment
 }
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Scenario:
     def __init__(self, driver, path):
         with open(path, encoding="utf-8") as f:
             self.plan = json.load(f)
-        self.driver, self.kind = driver, self.plan["kind"]
+        self.program, self.kind = driver, self.plan["kind"]
         self.folder = tempfile.mkdtemp()
         self.hook = free_port()
         self.secrets = {name: f"{name}-{uuid.uuid4().hex}" for name in ("secret", "token", "next_token")}
@@ -50,46 +46,35 @@ class Scenario:
         user, self.names = NAMES[self.kind]
         self.replay = Replay(self.plan["exchanges"], self.known, user)
         self.known["url"] = self.replay.url
-        self.said, self.p = "", None
+        self.said, self.driver = "", None
 
     def start(self, credentials, mode=None):
-        if self.p:
+        if self.driver:
             self.stop()
-        env = {k: v for k, v in os.environ.items() if not k.startswith("VMTEST_")}
         values = fill_in(credentials, self.known)
-        args = {}
+        args, env = {}, {}
         if mode:
             args["credentials"] = os.path.join(self.folder, "credentials.json")
             with open(args["credentials"], "w", encoding="utf-8") as f:
                 json.dump(values, f)
             os.chmod(args["credentials"], int(mode, 8))
         else:
-            env.update({self.names[k]: v for k, v in values.items()})
-        # pylint: disable-next=consider-using-with
-        self.p = subprocess.Popen([self.driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True, env=dict(env, VMTEST_DEBUG="1"))
+            env = {self.names[k]: v for k, v in values.items()}
+        self.driver = Driver(self.program, **env)
         return args
 
     def stop(self):
-        with open(f"/proc/{self.p.pid}/cmdline", encoding="utf-8") as f:
+        with open(f"/proc/{self.driver.p.pid}/cmdline", encoding="utf-8") as f:
             self.said += f.read()
-        out, err = self.p.communicate(timeout=30)
-        self.said += out + err
-        assert self.p.returncode == 0, (self.p.returncode, err)
-        self.p = None
+        self.driver.end()
+        self.said += self.driver.said
+        self.driver = None
 
     def begin(self, what, args):
-        self.p.stdin.write(json.dumps(dict(fill_in(args, self.known), do=what)) + "\n")
-        self.p.stdin.flush()
+        self.driver.begin(what, **fill_in(args, self.known))
 
     def end(self, step):
-        while True:
-            line = self.p.stdout.readline()
-            assert line, self.p.stderr.read()
-            self.said += line
-            got = json.loads(line)
-            if "event" not in got:
-                break
+        got = self.driver.read()
         if "error" not in step:
             assert "ok" in got, got
             match(step.get("ok", "*"), got["ok"], self.known, "ok", loose=True)
@@ -145,8 +130,8 @@ class Scenario:
             assert not wrong, "\n".join(wrong)
             self.see_no_secret()
         finally:
-            if self.p:
-                self.p.kill()
+            if self.driver:
+                self.driver.p.kill()
             shutil.rmtree(self.folder)
 
     def see_no_secret(self):

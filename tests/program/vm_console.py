@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 
-from vt import Home, check, contains, equal, main, need_image, skip
+from vt import Home, check, contains, equal, main, need_image, shown, skip
 
 DRIVER = sys.argv.pop(1)
 LEAVE = b"\x1d"
@@ -64,11 +64,7 @@ class Terminal:
         check(termios.tcgetattr(self.tty) != self.before, "keys do not go one by one")
 
     def shows(self, wanted, patience=60):
-        end = time.monotonic() + patience
-        while wanted not in self.text:
-            check(time.monotonic() < end, f"{wanted!r} is not on the terminal:", self.text[-2000:])
-            if select.select([self.end], [], [], 0.2)[0]:
-                self.text += os.read(self.end, 65536).decode(errors="replace")
+        self.text = shown(self.end, wanted, self.text, patience)
 
     def type(self, keys):
         os.write(self.end, keys)

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from vt import Home, check, contains, equal, main, need_image
+from vt import Home, check, contains, equal, main, need_image, shown
 
 DISK = "name=data,size=1M"
 MEMORY = "128M"
@@ -49,15 +49,6 @@ class Vms(Home):
         return self.vm("exec", name, "head -c 512 /dev/vda | tr -d '\\0 '").stdout
 
 
-def shows(process, wanted, patience=60):
-    """Reads its standard output up to that."""
-    end, text = time.monotonic() + patience, ""
-    while wanted not in text:
-        check(time.monotonic() < end, f"{wanted!r} is not in:", text)
-        if select.select([process.stdout], [], [], 0.2)[0]:
-            text += os.read(process.stdout.fileno(), 65536).decode(errors="replace")
-
-
 def qemus(home):
     return [pid for pid, cmd in home.processes().items() if b"qemu-system" in cmd.split(b" ")[0]]
 
@@ -91,7 +82,7 @@ def test_a_life():
         while not select.select([r.stdout], [], [], 0)[0]:  # what was said before it is there is lost
             home.vm("exec", "web", "echo still alone > /dev/console")
         home.vm("exec", "web", "echo from the guest > /dev/console")
-        shows(r, "from the guest")
+        shown(r.stdout.fileno(), "from the guest")
         out, err = r.communicate("to the guest\n", timeout=60)
         equal(r.returncode, 0, err)
         contains(out, "to the guest")  # its terminal's echo

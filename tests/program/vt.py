@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,16 @@ def need_image(name="small"):
         skip(f"no image \"{name}\" in {image_store()}: build it: vmtest image build {name}")
     if not (shutil.which("qemu-system-x86_64") or shutil.which("qemu-system-aarch64")):
         skip("no QEMU here")
+
+
+def shown(fd, wanted, text="", patience=60):
+    """Reads on from `text` up to what is wanted; all of it."""
+    end = time.monotonic() + patience
+    while wanted not in text:
+        check(time.monotonic() < end, f"{wanted!r} is not in:", text[-2000:])
+        if select.select([fd], [], [], 0.2)[0]:
+            text += os.read(fd, 65536).decode(errors="replace")
+    return text
 
 
 class Home:

@@ -3,14 +3,13 @@
 that is planted in it is told."""
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-AUDIT = HERE.parent.parent / "scripts/audit-vz-contract"
+from auditing import audit, check_planted
 
-# a header of the SDK, what is there, what is put in its place, what has to be told
+HERE = pathlib.Path(__file__).resolve().parent
+
 PLANTED = [
     ("VZMachine.h", "- (BOOL)requestStopWithError:(NSError *_Nullable *_Nullable)error;\n", "",
      "-[VZVirtualMachine requestStopWithError:]: no such method"),
@@ -45,11 +44,6 @@ def make_sdk(folder):
     shutil.rmtree(include / "Foundation")
 
 
-def audit(sdk):
-    run = subprocess.run([AUDIT, "--sdk", sdk], capture_output=True, text=True, check=False)
-    return run.returncode, run.stdout + run.stderr
-
-
 def check_older(folder):
     """An SDK of before the newest macOS lacks what came with that, which is no difference; what it ought to
     have is one still."""
@@ -59,7 +53,7 @@ def check_older(folder):
     missing = "VZMacGuestProvisioningOptions: no such class"
     for version, wanted in (("26.4", 0), ("27.0", 1)):
         settings.write_text(f'{{"Version": "{version}"}}', encoding="utf-8")
-        code, said = audit(folder)
+        code, said = audit("--sdk", folder)
         if code != wanted or (missing in said) != wanted or ("are newer than this SDK, of macOS" in said) == wanted:
             sys.exit(f"SDK {version}: {said[:3000]}")
     settings.unlink()
@@ -71,22 +65,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vtz-sdk-") as folder:
         folder = pathlib.Path(folder)
         make_sdk(folder)
-        code, said = audit(folder)
+        code, said = audit("--sdk", folder)
         if code or ", 0 differ" not in said or int(said.split()[0]) < 700:
             sys.exit(f"the contract differs from itself, or little of it was seen:\n{said}")
         print(said.strip())
         check_older(folder)
-        for file, old, new, words in PLANTED:
-            header = next(folder.rglob(file))
-            text = header.read_text(encoding="utf-8")
-            if old not in text:
-                sys.exit(f"{file} has nothing like: {old}")
-            header.write_text(text.replace(old, new), encoding="utf-8")
-            code, said = audit(folder)
-            header.write_text(text, encoding="utf-8")
-            if code != 1 or words not in said:
-                sys.exit(f"\"{words}\" was not told:\n{said[:3000]}")
-            print("told:", words)
+        check_planted(PLANTED, "--sdk", folder)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tempfile
 
-AUDIT = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/audit-vz-contract"
+from auditing import audit, check_planted
+
 CRATE, VERSION = "objc2-virtualization", "0.3.2"
 
-# a file of the crate, what is there, what is put in its place, what has to be told
 PLANTED = [
     ("VZUSBController.rs", "method(usbDevices)", "method(devices)", "-[VZUSBController usbDevices]: no such method"),
     ("VZUSBController.rs", "device: &ProtocolObject<dyn VZUSBDevice>", "device: &VZUSBController",
@@ -49,31 +49,16 @@ def fetched(folder):
                 if package["name"] == CRATE)
 
 
-def audit(crate):
-    run = subprocess.run([AUDIT, "--objc2", crate], capture_output=True, text=True, check=False)
-    return run.returncode, run.stdout + run.stderr
-
-
 def main():
     with tempfile.TemporaryDirectory(prefix="vtz-objc2-") as folder:
         folder = pathlib.Path(folder)
         crate = folder / "crate"
         shutil.copytree(fetched(folder), crate)
-        code, said = audit(crate)
+        code, said = audit("--objc2", crate)
         print(said.strip())
         if code or ", 0 differ" not in said or int(said.split()[0]) < 400:
             sys.exit("the contract differs from Apple's headers, or little of it was seen")
-        for file, old, new, words in PLANTED:
-            source = crate / "src/generated" / file
-            text = source.read_text(encoding="utf-8")
-            if old not in text:
-                sys.exit(f"{file} has nothing like: {old}")
-            source.write_text(text.replace(old, new), encoding="utf-8")
-            code, said = audit(crate)
-            source.write_text(text, encoding="utf-8")
-            if code != 1 or words not in said:
-                sys.exit(f"\"{words}\" was not told:\n{said[:3000]}")
-            print("told:", words)
+        check_planted(PLANTED, "--objc2", crate)
 
 
 if __name__ == "__main__":

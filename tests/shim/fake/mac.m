@@ -126,9 +126,7 @@ COUNTS(BOOL, startUpFromMacOSRecovery, setStartUpFromMacOSRecovery)
         wrong = fake_error(VZErrorGuestProvisioningInvalidUsername, @"The username is invalid.");
     else if ([[options password] length] < 4)
         wrong = fake_error(VZErrorGuestProvisioningInvalidPassword, @"The password is too short.");
-    if (wrong && error)
-        *error = wrong;
-    return wrong == nil;
+    return !wrong || fake_fails(error, wrong);
 }
 @end
 
